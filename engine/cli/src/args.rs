@@ -1,0 +1,259 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Software-defined assets on Apache Arrow.
+#[derive(Debug, Parser)]
+#[command(name = "arrowsmith", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// The project folder [default: the nearest `arrowsmith.toml` upward]
+    #[arg(long, global = true, value_name = "DIR", env = "ARROWSMITH_PROJECT")]
+    pub(crate) project: Option<PathBuf>,
+    /// A variable of the project; may be given several times
+    #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// Say more: -v for debug, -vv for trace lines
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    pub(crate) fn write_global(self) {
+        match self {
+            Self::Auto => {}
+            Self::Always => anstream::ColorChoice::Always.write_global(),
+            Self::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new project that runs at once
+    Init {
+        /// The folder; it must be empty or new
+        #[arg(default_value = ".")]
+        directory: PathBuf,
+    },
+    /// Type-check the whole project without running anything
+    Check {
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Look at the assets of the project
+    #[command(subcommand)]
+    Asset(AssetCommand),
+    /// Compute assets and publish their tables
+    Materialize {
+        /// Which assets, such as `marts.delays`, `+delays`, `group:marts and not tag:slow` [default: all]
+        selection: Vec<String>,
+        /// Steps that compute at the same time
+        #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        max_concurrent: Option<u16>,
+        /// Stop everything at the first failure
+        #[arg(long)]
+        fail_fast: bool,
+        /// A label of the run; may be given several times
+        #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_variable)]
+        tags: Vec<(String, String)>,
+    },
+    /// Show what `materialize` would do, and why
+    Plan {
+        /// Which assets [default: all]
+        selection: Vec<String>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Look at runs
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Show the head of a table, its columns and its statistics
+    Show {
+        /// The asset
+        asset: String,
+        /// Rows to show
+        #[arg(short = 'n', long, default_value_t = 10)]
+        limit: usize,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Run a SQL query over the current tables
+    Query {
+        /// The query; `-` reads it from standard input
+        sql: String,
+        /// How to write the result
+        #[arg(short, long, value_enum, default_value_t = QueryFormat::Table)]
+        format: QueryFormat,
+        /// Write to a file instead of standard output; `parquet` and `arrow` need it
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print the files of an asset's current version, for DuckDB, polars and others
+    Files {
+        /// The asset
+        asset: String,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Remove versions that nothing needs
+    Vacuum {
+        /// Keep what is younger, such as `24h` or `7d`; `0` keeps nothing that is not needed
+        #[arg(long, default_value = "24h", value_parser = parse_retention)]
+        retention: std::time::Duration,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Compare every current table with its manifest
+    Fsck {
+        /// Compare sizes only, without reading the files
+        #[arg(long)]
+        quick: bool,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Look after the instance
+    #[command(subcommand)]
+    Instance(InstanceCommand),
+    /// Explain the code of a message, such as AS0206
+    Explain {
+        /// The code; all codes are listed without it
+        code: Option<String>,
+    },
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AssetCommand {
+    /// List assets
+    List {
+        /// Which assets [default: all, sources included]
+        selection: Vec<String>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show everything that is known of an asset
+    Show {
+        /// The asset
+        asset: String,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show what an asset reads and what reads it
+    Lineage {
+        /// The asset
+        asset: String,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List the newest runs
+    List {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: u32,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show the steps of a run
+    Show {
+        /// Its id, the beginning or end of it, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show what happened in a run, with the log lines of its steps
+    Logs {
+        /// Its id, the beginning or end of it, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        /// Only this step
+        #[arg(long)]
+        step: Option<String>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InstanceCommand {
+    /// Say where the instance is and what is in it
+    Info {
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Restore the catalog from the manifests beside the data, if the database was lost
+    Rebuild,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FormatArgs {
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Parquet,
+    Arrow,
+}
+
+fn parse_retention(text: &str) -> Result<std::time::Duration, String> {
+    if text == "0" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    let wrong = || "write a duration such as `24h`, `7d`, `30m` or `0`".to_owned();
+    let span = match text.strip_suffix('d').map(str::parse::<i64>) {
+        Some(days) => jiff::SignedDuration::from_hours(days.map_err(|_| wrong())? * 24),
+        None => text.parse().map_err(|_| wrong())?,
+    };
+    span.try_into().map_err(|_| "a retention is not negative".to_owned())
+}

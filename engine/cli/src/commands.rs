@@ -1,0 +1,57 @@
+//! The commands, one file a subject.
+
+mod asset;
+mod check;
+mod explain;
+mod init;
+mod instance;
+mod maintain;
+mod materialize;
+mod plan;
+mod query;
+mod run;
+mod show;
+mod signals;
+
+use arrowsmith_definitions::Repository;
+
+use crate::Exit;
+use crate::args::{Arguments, Command};
+use crate::context::{CommandResult, Context};
+
+/// Runs a command to its exit code.
+pub(crate) async fn run(mut arguments: Arguments, repository: Option<Repository>) -> Exit {
+    let context = Context::new(&mut arguments, repository);
+    dispatch(arguments.command, &context).await.unwrap_or_else(|exit| exit)
+}
+
+async fn dispatch(command: Command, context: &Context) -> CommandResult {
+    match command {
+        Command::Init { directory } => init::init(&directory),
+        Command::Check { format } => check::check(context, format.format),
+        Command::Asset(command) => asset::asset(context, command).await,
+        Command::Materialize { selection, max_concurrent, fail_fast, tags } => {
+            let selection = selection.join(" or ");
+            let asked = materialize::Asked { selection, max_concurrent, fail_fast, tags };
+            materialize::materialize(context, asked).await
+        }
+        Command::Plan { selection, format } => {
+            plan::plan(context, &selection.join(" or "), format.format).await
+        }
+        Command::Run(command) => run::run(context, command).await,
+        Command::Show { asset, limit, format } => {
+            show::show(context, &asset, limit, format.format).await
+        }
+        Command::Query { sql, format, output } => {
+            query::query(context, &sql, format, output.as_deref()).await
+        }
+        Command::Files { asset, format } => show::files(context, &asset, format.format).await,
+        Command::Vacuum { retention, dry_run, format } => {
+            maintain::vacuum(context, retention, dry_run, format.format).await
+        }
+        Command::Fsck { quick, format } => maintain::fsck(context, quick, format.format).await,
+        Command::Instance(command) => instance::instance(context, command).await,
+        Command::Explain { code } => explain::explain(code.as_deref()),
+        Command::Completions { shell } => explain::completions(shell),
+    }
+}

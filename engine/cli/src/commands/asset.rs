@@ -1,0 +1,200 @@
+//! `asset list|show|lineage`.
+
+use std::collections::BTreeSet;
+
+use arrowsmith_definitions::{AssetKey, ResolvedAsset, Selection};
+use arrowsmith_execution::{Engine, Error};
+use serde_json::{Value, json};
+
+use crate::Exit;
+use crate::args::{AssetCommand, Format};
+use crate::context::{CommandResult, Context, fail};
+use crate::diagnostics::report;
+use crate::output::{Rows, bytes, count, moment, print, print_document};
+
+pub(crate) async fn asset(context: &Context, command: AssetCommand) -> CommandResult {
+    let engine = context.engine().await?;
+    match command {
+        AssetCommand::List { selection, format } => {
+            list(&engine, &selection.join(" or "), format.format).await
+        }
+        AssetCommand::Show { asset, format } => show(&engine, &asset, format.format).await,
+        AssetCommand::Lineage { asset, format } => lineage(&engine, &asset, format.format),
+    }
+}
+
+/// The asset of a name; a wrong name is told with the nearest.
+pub(crate) fn find<'a>(engine: &'a Engine, name: &str) -> CommandResult<&'a ResolvedAsset> {
+    engine.resolved.find(name).map_err(|diagnostic| {
+        report(&[diagnostic]);
+        Exit::Usage
+    })
+}
+
+async fn list(engine: &Engine, selection: &str, format: Format) -> CommandResult {
+    let selected: BTreeSet<AssetKey> = if selection.is_empty() {
+        engine.resolved.assets.keys().cloned().collect()
+    } else {
+        let parsed = selection.parse::<Selection>();
+        let selected = parsed.and_then(|parsed| parsed.evaluate(&engine.resolved));
+        selected.map_err(|source| fail(&Error::Selection { text: selection.to_owned(), source }))?
+    };
+    let pointers = engine.instance.pointers(&engine.environment).await;
+    let pointers = pointers.map_err(|e| fail(&e.into()))?;
+    let columns = &["asset", "group", "kinds", "columns", "rows", "bytes", "materialized"];
+    let mut rows = Rows::new("arrowsmith.assets.v1", columns);
+    for key in &selected {
+        let resolved = &engine.resolved.assets[key];
+        let pointer = pointers.get(key.as_str());
+        let materialized = match (resolved.asset.is_external(), pointer) {
+            (true, _) => json!("source"),
+            (false, Some(pointer)) => json!(moment(pointer.published_at)),
+            (false, None) => Value::Null,
+        };
+        rows.push(vec![
+            json!(key.to_string()),
+            json!(resolved.asset.attributes.group),
+            json!(resolved.asset.attributes.kinds),
+            json!(resolved.schema.as_ref().map(|schema| schema.fields().len())),
+            json!(pointer.map(|p| p.row_count)),
+            json!(pointer.map(|p| p.size_bytes)),
+            materialized,
+        ]);
+    }
+    rows.print(format)?;
+    Ok(Exit::Ok)
+}
+
+async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
+    let resolved = find(engine, name)?;
+    let asset = &resolved.asset;
+    let key = &asset.key;
+    let said = &asset.attributes;
+    let names = |keys: Vec<AssetKey>| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let reads = names(engine.resolved.graph.upstream(key));
+    let read_by = names(engine.resolved.graph.downstream(key));
+    let made = match engine.current(key).await {
+        Ok(made) => Some(made),
+        Err(Error::NotMaterialized { .. }) => None,
+        Err(error) => return Err(fail(&error)),
+    };
+    let columns = resolved.schema.as_ref().map(|schema| {
+        let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+            json!({
+                "name": field.name(),
+                "type": field.data_type().to_string(),
+                "nullable": field.is_nullable(),
+                "description": said.columns.get(field.name()),
+            })
+        };
+        schema.fields().iter().map(column).collect::<Vec<_>>()
+    });
+    let current = made.as_ref().map(|made| {
+        json!({
+            "version": made.stored.version,
+            "materialized": moment(made.created_at),
+            "run": made.run_id,
+            "rows": made.stored.row_count,
+            "bytes": made.stored.size_bytes,
+            "files": made.stored.files.len(),
+            "duration_ms": made.duration_us / 1000,
+            "code_version": made.code_version,
+            "inputs": made.inputs,
+            "metadata": made.metadata,
+            "store": made.stored.store,
+        })
+    });
+    if format != Format::Table {
+        let document = json!({
+            "key": key.to_string(), "description": said.description, "group": said.group,
+            "tags": said.tags, "owners": said.owners, "kinds": said.kinds,
+            "metadata": said.metadata, "place": asset.place.as_ref().map(ToString::to_string),
+            "reads": reads, "read_by": read_by, "columns": columns, "current": current,
+        });
+        print_document("arrowsmith.asset.v1", "asset", &document)?;
+        return Ok(Exit::Ok);
+    }
+    print(key.as_str())?;
+    let line = |name: &str, text: String| {
+        if text.is_empty() { Ok(()) } else { print(&format!("  {name:<13}{text}")) }
+    };
+    line("description", said.description.clone().unwrap_or_default())?;
+    line("group", said.group.clone().unwrap_or_default())?;
+    line("kinds", said.kinds.iter().cloned().collect::<Vec<_>>().join(", "))?;
+    line("owners", said.owners.iter().cloned().collect::<Vec<_>>().join(", "))?;
+    let tag = |(tag, value): (&String, &String)| match value.as_str() {
+        "" => tag.clone(),
+        value => format!("{tag}={value}"),
+    };
+    line("tags", said.tags.iter().map(tag).collect::<Vec<_>>().join(", "))?;
+    line("defined", asset.place.as_ref().map(ToString::to_string).unwrap_or_default())?;
+    line("reads", reads.join(", "))?;
+    line("read by", read_by.join(", "))?;
+    if let Some(made) = &made {
+        let (rows, size) = (count(made.stored.row_count), bytes(made.stored.size_bytes));
+        let (at, run) = (moment(made.created_at), made.run_id.short());
+        line("materialized", format!("{at} by run {run}: {rows} rows, {size}"))?;
+        line("version", made.stored.version.to_string())?;
+    } else if !asset.is_external() {
+        line("materialized", "never".to_owned())?;
+    }
+    print_columns(columns.unwrap_or_default())?;
+    Ok(Exit::Ok)
+}
+
+fn print_columns(columns: Vec<Value>) -> CommandResult<()> {
+    if columns.is_empty() {
+        return print("  columns      not known before it runs");
+    }
+    let mut rows = Rows::new("", &["column", "type", "nullable", "description"]);
+    for mut column in columns {
+        let cells = ["name", "type", "nullable", "description"];
+        rows.push(cells.map(|cell| column[cell].take()).to_vec());
+    }
+    rows.print(Format::Table)
+}
+
+fn lineage(engine: &Engine, name: &str, format: Format) -> CommandResult {
+    let key = &find(engine, name)?.asset.key;
+    let graph = &engine.resolved.graph;
+    let of = BTreeSet::from([key.clone()]);
+    let up = graph.ancestors(&of, usize::MAX);
+    let down = graph.descendants(&of, usize::MAX);
+    if format == Format::Table {
+        print(&format!("{key} reads"))?;
+        tree(&mut |key| graph.upstream(key), key)?;
+        print(&format!("{key} is read by"))?;
+        tree(&mut |key| graph.downstream(key), key)?;
+        return Ok(Exit::Ok);
+    }
+    let mut rows = Rows::new("arrowsmith.lineage.v1", &["from", "to"]);
+    for reader in up.union(&down) {
+        for read in graph.upstream(reader) {
+            if up.contains(&read) || down.contains(&read) {
+                rows.push(vec![json!(read.to_string()), json!(reader.to_string())]);
+            }
+        }
+    }
+    rows.print(format)?;
+    Ok(Exit::Ok)
+}
+
+/// An indented tree without recursion; what was shown above is not unfolded again.
+fn tree(next: &mut dyn FnMut(&AssetKey) -> Vec<AssetKey>, root: &AssetKey) -> CommandResult<()> {
+    let mut seen = BTreeSet::new();
+    let mut pending: Vec<(AssetKey, usize)> =
+        next(root).into_iter().rev().map(|key| (key, 1)).collect();
+    if pending.is_empty() {
+        return print("  nothing");
+    }
+    while let Some((key, depth)) = pending.pop() {
+        let again = !seen.insert(key.clone());
+        let children = next(&key);
+        let mark = if again && !children.is_empty() { "  (above)" } else { "" };
+        print(&format!("{}{key}{mark}", "  ".repeat(depth)))?;
+        if !again {
+            pending.extend(children.into_iter().rev().map(|key| (key, depth + 1)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `vacuum` and `fsck`.
+
+use std::time::Duration;
+
+use arrowsmith_io_manager::Depth;
+use serde_json::json;
+
+use crate::Exit;
+use crate::args::Format;
+use crate::context::{CommandResult, Context, fail};
+use crate::output::{Rows, bytes, complain, print_document, say};
+
+pub(crate) async fn vacuum(
+    context: &Context,
+    retention: Duration,
+    dry_run: bool,
+    format: Format,
+) -> CommandResult {
+    let engine = context.engine().await?;
+    let vacuum = engine.vacuum(retention, dry_run).await.map_err(|e| fail(&e))?;
+    match format {
+        Format::Table => {
+            for version in &vacuum.removed {
+                say(&format!("  {version}"));
+            }
+            let word = if dry_run { "would be removed" } else { "removed" };
+            let (removed, freed, kept) = (vacuum.removed.len(), bytes(vacuum.bytes), vacuum.kept);
+            say(&format!("{removed} versions {word}, {freed} freed; {kept} kept"));
+        }
+        Format::Json => print_document("arrowsmith.vacuum.v1", "vacuum", &vacuum)?,
+        Format::Ndjson | Format::Csv => {
+            let mut rows = Rows::new("arrowsmith.vacuum.v1", &["removed"]);
+            vacuum.removed.iter().for_each(|version| rows.push(vec![json!(version)]));
+            rows.print(format)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn fsck(context: &Context, quick: bool, format: Format) -> CommandResult {
+    let engine = context.engine().await?;
+    let depth = if quick { Depth::Size } else { Depth::Full };
+    let fsck = engine.fsck(depth).await.map_err(|e| fail(&e))?;
+    if format == Format::Json {
+        print_document("arrowsmith.fsck.v1", "fsck", &fsck)?;
+    } else {
+        let columns = &["asset", "version", "file", "problem"];
+        let mut rows = Rows::new("arrowsmith.fsck.v1", columns);
+        for finding in &fsck.findings {
+            rows.push(vec![
+                json!(finding.asset),
+                json!(finding.version),
+                json!(finding.path),
+                json!(finding.reason),
+            ]);
+        }
+        if format != Format::Table || !fsck.findings.is_empty() {
+            rows.print(format)?;
+        }
+    }
+    if fsck.findings.is_empty() {
+        say(&format!("{} tables are as they were written", fsck.checked));
+        return Ok(Exit::Ok);
+    }
+    complain(&format!("{} files are damaged; materialize their assets again", fsck.findings.len()));
+    Ok(Exit::Failed)
+}

@@ -1,0 +1,29 @@
+//! `plan`: what would run, and why.
+
+use serde_json::json;
+
+use crate::Exit;
+use crate::args::Format;
+use crate::context::{CommandResult, Context, fail};
+use crate::output::{Rows, say};
+
+pub(crate) async fn plan(context: &Context, selection: &str, format: Format) -> CommandResult {
+    let engine = context.engine().await?;
+    let plan = engine.plan(selection).await.map_err(|e| fail(&e))?;
+    let mut rows = Rows::new("arrowsmith.plan.v1", &["step", "why", "after", "reads"]);
+    for step in &plan.steps {
+        let after: Vec<&str> = step.after.iter().map(|at| plan.steps[*at].key.as_str()).collect();
+        rows.push(vec![
+            json!(step.key),
+            json!(step.reason.to_string()),
+            json!(after),
+            json!(step.reads),
+        ]);
+    }
+    if plan.is_empty() && format == Format::Table {
+        say("nothing would run: the selection holds no asset that can be computed");
+        return Ok(Exit::Ok);
+    }
+    rows.print(format)?;
+    Ok(Exit::Ok)
+}

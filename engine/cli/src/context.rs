@@ -1,0 +1,152 @@
+//! What every command works with: the project, its home, and an open engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrowsmith_definitions::{Diagnostic, LoadOptions, Repository};
+use arrowsmith_execution::{Engine, EngineOptions, Error, ProjectError, RunLogs};
+use arrowsmith_sql::{PROJECT_FILE, find_project, home_of, sql_project};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::args::Arguments;
+use crate::diagnostics::{report, summary};
+use crate::exit::exit_of;
+use crate::{Exit, output};
+
+/// A command that could not do its work has said why; this is what is left to say.
+pub(crate) type CommandResult<T = Exit> = Result<T, Exit>;
+
+/// What the user said before the command.
+#[derive(Debug)]
+pub(crate) struct Context {
+    project: Option<PathBuf>,
+    variables: Vec<(String, String)>,
+    repository: Option<Repository>,
+    logs: RunLogs,
+    /// Say only what went wrong.
+    pub(crate) quiet: bool,
+}
+
+impl Context {
+    pub(crate) fn new(arguments: &mut Arguments, repository: Option<Repository>) -> Self {
+        let logs = RunLogs::default();
+        start_tracing(arguments.verbose, &logs);
+        Self {
+            project: arguments.project.take(),
+            variables: std::mem::take(&mut arguments.variables),
+            repository,
+            logs,
+            quiet: arguments.quiet,
+        }
+    }
+
+    /// The repository, not loaded yet, and what its loading is to know.
+    pub(crate) fn repository(&self) -> CommandResult<(Repository, LoadOptions)> {
+        let repository = match &self.repository {
+            Some(repository) => repository.clone(),
+            None => Repository::new("").with(sql_project(self.find_project()?)),
+        };
+        let root = self.project.clone().or_else(|| repository.root.clone());
+        let root = root.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+        let options = LoadOptions {
+            home: home_of(&root),
+            root: self.project.clone(),
+            variables: self.variables.clone(),
+        };
+        Ok((repository, options))
+    }
+
+    /// The project folder that is named, or the nearest upward.
+    fn find_project(&self) -> CommandResult<PathBuf> {
+        if let Some(folder) = &self.project {
+            if folder.join(PROJECT_FILE).is_file() {
+                return Ok(folder.clone());
+            }
+            output::complain(&format!("there is no `{PROJECT_FILE}` in `{}`", folder.display()));
+            return Err(Exit::Usage);
+        }
+        let start = std::env::current_dir().unwrap_or_default();
+        find_project(&start).ok_or_else(|| {
+            output::complain(
+                "there is no `arrowsmith.toml` here or in any folder above\n\
+                 help: `arrowsmith init DIR` makes a project, `--project DIR` names one",
+            );
+            Exit::Usage
+        })
+    }
+
+    /// The engine, with warnings shown; problems of the project end the command.
+    pub(crate) async fn engine(&self) -> CommandResult<Arc<Engine>> {
+        let (repository, load) = self.repository()?;
+        let home = load.home.clone();
+        let options = EngineOptions { load, logs: self.logs.clone(), ..EngineOptions::new(home) };
+        match Engine::open(&repository, options).await {
+            Ok(engine) => {
+                if !self.quiet {
+                    report(&engine.resolved.warnings);
+                }
+                for run in &engine.recovered {
+                    output::note(&format!(
+                        "run {} ended without a word and now counts as failed; what it had \
+                         published stays",
+                        run.short()
+                    ));
+                }
+                Ok(Arc::new(engine))
+            }
+            Err(ProjectError::Problems(problems)) => {
+                report(&problems.0);
+                output::complain(&summary(&problems.0));
+                Err(Exit::Invalid)
+            }
+            Err(ProjectError::Engine(error)) => Err(fail(&error)),
+        }
+    }
+}
+
+/// Tells an error with its causes, and what exit code it means.
+pub(crate) fn fail(error: &Error) -> Exit {
+    match error {
+        Error::Unplannable { problems } => {
+            report(problems);
+            output::complain(&summary(problems));
+            Exit::Failed
+        }
+        Error::Selection { text, source } => {
+            let marked = source.marked(text).replace('\n', "\n  ");
+            let diagnostic =
+                Diagnostic::error(arrowsmith_definitions::Code::Selection, &source.message)
+                    .did_you_mean(source.nearest.clone());
+            report(&[diagnostic]);
+            output::say(&format!("  {marked}"));
+            Exit::Usage
+        }
+        _ => {
+            output::complain(&output::chain(error));
+            exit_of(error.kind())
+        }
+    }
+}
+
+fn start_tracing(verbose: u8, logs: &RunLogs) {
+    let default = match verbose {
+        0 => "off",
+        1 => "warn,arrowsmith=debug",
+        _ => "info,arrowsmith=trace",
+    };
+    let filter = EnvFilter::try_from_env("ARROWSMITH_LOG").unwrap_or_else(|_| default.into());
+    // What libraries say below a warning is noise in the log of a run.
+    let kept = Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("arrowsmith", LevelFilter::DEBUG)
+        .with_target("sqlx", LevelFilter::WARN)
+        .with_target("datafusion", LevelFilter::WARN);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let started =
+        tracing_subscriber::registry().with(logs.clone().with_filter(kept)).with(lines).try_init();
+    // A binary that has its own subscriber keeps it.
+    drop(started);
+}

@@ -1,0 +1,310 @@
+//! Assets: a key, what is said about it, what it reads, and how its rows come to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrowsmith_io_manager::Options;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+
+use crate::{
+    AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy, Place, nearest,
+};
+
+/// A table in persistent storage together with what computes it.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    /// Its name.
+    pub key: AssetKey,
+    /// What is said about it.
+    pub attributes: Attributes,
+    /// How it is stored.
+    pub storage: StorageSpec,
+    /// How often and how long it may try.
+    pub policy: ExecutionPolicy,
+    /// What it reads, in the order of declaration.
+    pub inputs: Vec<Input>,
+    /// How its rows come to be.
+    pub body: Body,
+    /// Where it is defined.
+    pub place: Option<Place>,
+}
+
+/// How the rows of an asset come to be.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Somebody else makes them; Arrowsmith only reads them.
+    External(Arc<dyn Source>),
+    /// Arrowsmith computes and stores them.
+    Computed(Arc<dyn Compute>),
+}
+
+/// What is said about an asset, for people and selections; none of it changes rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Attributes {
+    /// Markdown.
+    pub description: Option<String>,
+    /// One group, such as `marts`.
+    pub group: Option<String>,
+    /// Free labels; a tag without a value has an empty one.
+    pub tags: BTreeMap<String, String>,
+    /// E-mail addresses and `team:NAME`.
+    pub owners: BTreeSet<String>,
+    /// At most ten words such as `sql` or `python`.
+    pub kinds: BTreeSet<String>,
+    /// Anything else.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// The author's word that the code is the same.
+    pub code_version: Option<String>,
+    /// Descriptions of columns.
+    pub columns: BTreeMap<String, String>,
+}
+
+/// How an asset is stored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StorageSpec {
+    /// The name of the IO manager; the project's default if it is open.
+    pub io_manager: Option<String>,
+    /// Hive columns, outermost first.
+    pub partition_by: Vec<String>,
+    /// Options over the manager's own.
+    pub options: Options,
+}
+
+/// One upstream asset as it is named in a query or parameter.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The name by which the computation asks for it.
+    pub name: String,
+    /// The name by which it is found.
+    pub reference: AssetReference,
+    /// Columns that must be there, castable to these types; `None` takes any table.
+    pub expects: Option<SchemaRef>,
+    /// Where it is named.
+    pub place: Option<Place>,
+}
+
+/// A table that Arrowsmith reads but does not make.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Its columns.
+    fn schema(&self) -> SchemaRef;
+
+    /// Its rows.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read now.
+    async fn provider(&self) -> Result<Arc<dyn TableProvider>, BoxError>;
+
+    /// Where it is, for people.
+    fn location(&self) -> String;
+
+    /// What it is made of, such as `csv`.
+    fn kind(&self) -> &str;
+}
+
+/// A [`Source`] over a table that is already at hand.
+#[derive(Debug)]
+pub struct TableSource(pub Arc<dyn TableProvider>);
+
+#[async_trait]
+impl Source for TableSource {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    async fn provider(&self) -> Result<Arc<dyn TableProvider>, BoxError> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    fn location(&self) -> String {
+        "a table of this process".to_owned()
+    }
+
+    fn kind(&self) -> &'static str {
+        "table"
+    }
+}
+
+impl Asset {
+    /// An asset that is computed, without attributes.
+    pub fn computed(key: AssetKey, compute: Arc<dyn Compute>, inputs: Vec<Input>) -> Self {
+        Self::new(key, Body::Computed(compute), inputs)
+    }
+
+    /// An asset that is only read.
+    pub fn external(key: AssetKey, source: Arc<dyn Source>) -> Self {
+        Self::new(key, Body::External(source), Vec::new())
+    }
+
+    fn new(key: AssetKey, body: Body, inputs: Vec<Input>) -> Self {
+        Self {
+            key,
+            attributes: Attributes::default(),
+            storage: StorageSpec::default(),
+            policy: ExecutionPolicy::default(),
+            inputs,
+            body,
+            place: None,
+        }
+    }
+
+    /// The asset with a description in Markdown.
+    #[must_use]
+    pub fn with_description(mut self, description: impl Into<String>) -> Self {
+        self.attributes.description = Some(description.into());
+        self
+    }
+
+    /// The asset in a group.
+    #[must_use]
+    pub fn with_group(mut self, group: impl Into<String>) -> Self {
+        self.attributes.group = Some(group.into());
+        self
+    }
+
+    /// The asset with one more tag.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.tags.insert(tag.into(), value.into());
+        self
+    }
+
+    /// The asset with one more owner: an e-mail address or `team:NAME`.
+    #[must_use]
+    pub fn with_owner(mut self, owner: impl Into<String>) -> Self {
+        self.attributes.owners.insert(owner.into());
+        self
+    }
+
+    /// The asset with one more kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
+        self.attributes.kinds.insert(kind.into());
+        self
+    }
+
+    /// The asset with a code version.
+    #[must_use]
+    pub fn with_code_version(mut self, version: impl Into<String>) -> Self {
+        self.attributes.code_version = Some(version.into());
+        self
+    }
+
+    /// The asset stored by the IO manager of this name.
+    #[must_use]
+    pub fn with_io_manager(mut self, name: impl Into<String>) -> Self {
+        self.storage.io_manager = Some(name.into());
+        self
+    }
+
+    /// The asset stored in hive directories of these columns.
+    #[must_use]
+    pub fn with_partition_by<S: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.storage.partition_by = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The asset with a retry policy.
+    #[must_use]
+    pub fn with_retry(mut self, retry: crate::RetryPolicy) -> Self {
+        self.policy.retry = Some(retry);
+        self
+    }
+
+    /// The asset with a limit on the time of one attempt.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: std::time::Duration) -> Self {
+        self.policy.timeout = Some(timeout);
+        self
+    }
+
+    /// The asset defined at the place of the call.
+    #[must_use]
+    #[track_caller]
+    pub fn here(mut self) -> Self {
+        let caller = std::panic::Location::caller();
+        self.place =
+            Some(Place::point(caller.file(), caller.line() as usize, caller.column() as usize));
+        self
+    }
+
+    /// Whether Arrowsmith only reads it.
+    pub fn is_external(&self) -> bool {
+        matches!(self.body, Body::External(_))
+    }
+
+    /// What is wrong with the attributes.
+    pub(crate) fn attribute_problems(&self) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let mut refuse = |message: String| {
+            let diagnostic = Diagnostic::error(Code::Attribute, message);
+            problems.push(diagnostic.at(self.place.clone()));
+        };
+        let key = &self.key;
+        let word = |text: &str, more: &str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || more.contains(c);
+            !text.is_empty() && text.len() <= 63 && text.chars().all(allowed)
+        };
+        if let Some(group) = &self.attributes.group
+            && !group.split('/').all(|segment| word(segment, ""))
+        {
+            refuse(format!(
+                "group `{group}` of `{key}` is not letters, digits and `_`, in segments joined by `/`"
+            ));
+        }
+        for (tag, value) in &self.attributes.tags {
+            let mut parts = tag.splitn(2, '/');
+            if !parts.all(|part| word(part, ".-")) || !(value.is_empty() || word(value, ".-")) {
+                refuse(format!(
+                    "tag `{tag}` of `{key}` is not at most 63 letters, digits, `_`, `.` and `-`, \
+                     with at most one `/`"
+                ));
+            }
+        }
+        for owner in &self.attributes.owners {
+            let is_team = owner.strip_prefix("team:").is_some_and(|team| !team.is_empty());
+            let is_mail =
+                owner.split_once('@').is_some_and(|(a, b)| !a.is_empty() && b.contains('.'));
+            if !is_team && !is_mail {
+                refuse(format!(
+                    "owner `{owner}` of `{key}` is neither an e-mail address nor `team:NAME`"
+                ));
+            }
+        }
+        if self.attributes.kinds.len() > 10 {
+            refuse(format!("`{key}` has more than ten kinds"));
+        }
+        problems
+    }
+
+    /// Problems that show only when the columns are known.
+    pub(crate) fn storage_problems(&self, schema: &SchemaRef) -> Vec<Diagnostic> {
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let sort_by = self.storage.options.get("sort_by").and_then(|v| v.as_array());
+        let sorted = sort_by.into_iter().flatten().filter_map(|v| v.as_str());
+        let sorted = sorted.filter_map(|text| text.split_whitespace().next());
+        let blooms = self.storage.options.get("bloom_filters").and_then(|v| v.as_array());
+        let blooms = blooms.into_iter().flatten().filter_map(|v| v.as_str());
+        let named = self.storage.partition_by.iter().map(|c| ("partition_by", c.as_str()));
+        let named = named.chain(sorted.map(|c| ("sort_by", c)));
+        let named = named.chain(blooms.map(|c| ("bloom_filters", c)));
+        named
+            .filter(|(_, column)| !names.contains(column))
+            .map(|(option, column)| {
+                let message = format!(
+                    "`{option}` of `{}` names no column `{column}` of its result",
+                    self.key
+                );
+                Diagnostic::error(Code::UnknownColumn, message)
+                    .at(self.place.clone())
+                    .did_you_mean(nearest(column, names.iter().copied()))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! What a project consists of: assets, their dependencies, and what may be said about them.
+//!
+//! A [`Repository`] gathers [`Asset`]s from Rust code and project folders. [`Repository::resolve`]
+//! derives the [`AssetGraph`], propagates schemas from sources to leaves and returns either a
+//! [`Resolved`] repository or *every* problem as a [`Diagnostic`] with its place.
+//!
+//! ```text
+//! Repository ──resolve──▶ Resolved { graph, schema of each asset }
+//!     ▲                        │ Selection::evaluate
+//!   Asset = key + attributes + inputs + Compute
+//! ```
+//!
+//! This crate is pure: it reads no clock and no disk, starts no task, and plans no SQL. How an
+//! asset's rows are computed is behind [`Compute`]; where they are stored is behind
+//! [`IoManager`](arrowsmith_io_manager::IoManager).
+//!
+//! ```
+//! use arrowsmith_definitions::AssetKey;
+//! let key: AssetKey = "marts/delays".parse().unwrap();
+//! assert_eq!(key.to_string(), "marts.delays");
+//! ```
+
+mod asset;
+mod compute;
+mod diagnostic;
+mod function;
+mod graph;
+mod key;
+mod policy;
+mod reference;
+mod repository;
+mod resolve;
+mod selection;
+
+pub use asset::{Asset, Attributes, Body, Input, Source, StorageSpec, TableSource};
+pub use compute::{BoundInput, BoxError, Compute, ComputeContext, InputSchema, Resolution};
+pub use diagnostic::{Code, Diagnostic, Label, Place, Position, Problems, Severity};
+pub use function::{
+    AssetContext, AssetFunction, AssetParam, ColumnType, Columns, Date, Decimal, Declaration,
+    FunctionAsset, IntoOutput, RecordBatches, StructType, Table, Timestamp, build_struct,
+    list_item, scan_as, struct_field, typed_array,
+};
+pub use graph::AssetGraph;
+pub use key::{AssetKey, InvalidKey};
+pub use policy::{Backoff, ExecutionPolicy, Jitter, RetryPolicy};
+pub use reference::AssetReference;
+pub use repository::{
+    Definitions, IoManagerChoice, IoManagerSettings, Limits, LoadOptions, Loader, Repository,
+};
+pub use resolve::{IoManagers, Resolved, ResolvedAsset, ResolvedInput};
+pub use selection::{Selection, SelectionError};
+
+pub use arrowsmith_io_manager::nearest;

@@ -1,0 +1,388 @@
+//! From definitions to a checked graph: names, circles, schemas, options.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use arrowsmith_io_manager::IoManager;
+
+use crate::reference::{Found, KeyIndex};
+use crate::{
+    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Problems, Repository,
+    Severity, nearest,
+};
+
+/// IO managers that are open, by name.
+pub type IoManagers = BTreeMap<String, Arc<dyn IoManager>>;
+
+/// A repository without errors: every name is found, every schema is known or known to be open.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The repository's name.
+    pub name: String,
+    /// Who reads whom.
+    pub graph: AssetGraph,
+    /// Every asset by its key.
+    pub assets: HashMap<AssetKey, ResolvedAsset>,
+    /// The managers that the assets name.
+    pub io_managers: IoManagers,
+    /// Warnings.
+    pub warnings: Vec<Diagnostic>,
+    index: Arc<KeyIndex>,
+}
+
+/// An asset whose inputs are found.
+#[derive(Debug, Clone)]
+pub struct ResolvedAsset {
+    /// The definition.
+    pub asset: Arc<Asset>,
+    /// In the order of the definition.
+    pub inputs: Vec<ResolvedInput>,
+    /// The columns, if they are known before it runs.
+    pub schema: Option<SchemaRef>,
+    /// The name of its IO manager.
+    pub io_manager: String,
+}
+
+/// An input and the asset that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedInput {
+    /// The name by which the computation asks for it.
+    pub name: String,
+    /// The asset.
+    pub key: AssetKey,
+}
+
+impl Repository {
+    /// Checks everything that can be checked without reading rows.
+    ///
+    /// # Errors
+    /// All problems at once, warnings among them, if any is an error.
+    pub fn resolve(&self, io_managers: &IoManagers) -> Result<Resolved, Problems> {
+        let mut problems = self.problems.clone();
+        let assets = self.unique_assets(&mut problems);
+        let index = KeyIndex::new(assets.keys().copied());
+        let mut inputs: HashMap<&AssetKey, Vec<ResolvedInput>> = HashMap::new();
+        let mut broken: HashSet<&AssetKey> = self.broken.iter().collect();
+        for asset in assets.values() {
+            problems.extend(asset.attribute_problems());
+            let (found, lost) = find_inputs(asset, &index);
+            if !lost.is_empty() {
+                broken.insert(&asset.key);
+            }
+            problems.extend(lost);
+            inputs.insert(&asset.key, found);
+        }
+        let edges = assets
+            .keys()
+            .map(|key| (*key, inputs[key].iter().map(|input| &input.key).collect::<Vec<_>>()));
+        let graph = match AssetGraph::try_new(edges) {
+            Ok(graph) => graph,
+            Err(cycles) => {
+                problems.extend(cycles.iter().map(|cycle| cycle_problem(cycle, &assets)));
+                let acyclic = without_cycles(&assets, &inputs, &cycles);
+                AssetGraph::try_new(acyclic).unwrap_or_default()
+            }
+        };
+
+        let mut resolved: HashMap<AssetKey, ResolvedAsset> = HashMap::new();
+        let default = self.default_io_manager.as_deref().unwrap_or("default");
+        for key in graph.topological() {
+            let asset = assets[key];
+            let io_manager = asset.storage.io_manager.as_deref().unwrap_or(default).to_owned();
+            problems.extend(io_manager_problems(asset, &io_manager, io_managers));
+            let mut schema = None;
+            let reads_broken = inputs[key].iter().any(|input| broken.contains(&input.key));
+            if reads_broken || broken.contains(key) {
+                broken.insert(&asset.key);
+            } else {
+                let (found, wrong) = check_asset(asset, &inputs[key], &resolved);
+                if wrong.iter().any(|problem| problem.severity == Severity::Error) {
+                    broken.insert(&asset.key);
+                }
+                problems.extend(wrong);
+                schema = found;
+            }
+            let resolved_asset = ResolvedAsset {
+                asset: Arc::new(asset.clone()),
+                inputs: inputs[key].clone(),
+                schema,
+                io_manager,
+            };
+            resolved.insert(key.clone(), resolved_asset);
+        }
+        let mut problems = Problems(problems);
+        problems.sort();
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        Ok(Resolved {
+            name: self.name.clone(),
+            graph,
+            assets: resolved,
+            io_managers: io_managers.clone(),
+            warnings: problems.0,
+            index: Arc::new(index),
+        })
+    }
+
+    /// The first definition of each key; the others are problems.
+    fn unique_assets<'a>(
+        &'a self,
+        problems: &mut Vec<Diagnostic>,
+    ) -> BTreeMap<&'a AssetKey, &'a Asset> {
+        let mut unique: BTreeMap<&AssetKey, &Asset> = BTreeMap::new();
+        for asset in &self.assets {
+            if let Some(first) = unique.get(&asset.key) {
+                let message = format!("asset `{}` is defined twice", asset.key);
+                problems.push(
+                    Diagnostic::error(Code::DuplicateKey, message)
+                        .at(asset.place.clone())
+                        .label(first.place.clone(), "it is first defined here"),
+                );
+            } else {
+                unique.insert(&asset.key, asset);
+            }
+        }
+        unique
+    }
+}
+
+impl Resolved {
+    /// The asset of this key.
+    pub fn asset(&self, key: &AssetKey) -> Option<&ResolvedAsset> {
+        self.assets.get(key)
+    }
+
+    /// The asset that a user means by a name: its key, or a unique last segment.
+    ///
+    /// # Errors
+    /// A diagnostic that names the nearest key, or the several that it could be.
+    pub fn find(&self, name: &str) -> Result<&ResolvedAsset, Diagnostic> {
+        let key: AssetKey = name
+            .parse()
+            .map_err(|e: crate::InvalidKey| Diagnostic::error(Code::Key, e.to_string()))?;
+        let reference = crate::AssetReference::to(&key);
+        match self.index.find(&reference, None) {
+            Found::One(key) => Ok(&self.assets[&key]),
+            Found::Several(keys) => Err(several(&reference.to_string(), &keys)),
+            Found::None { nearest } => {
+                let message = format!("there is no asset `{name}`");
+                Err(Diagnostic::error(Code::UnknownTable, message)
+                    .did_you_mean(nearest.map(|k| k.to_string())))
+            }
+        }
+    }
+
+    /// The asset that a reference in a query outside of the project means.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_reference(
+        &self,
+        reference: &crate::AssetReference,
+    ) -> Result<&ResolvedAsset, Diagnostic> {
+        self.find(&reference.to_string())
+    }
+}
+
+fn several(name: &str, keys: &[AssetKey]) -> Diagnostic {
+    let shown: Vec<String> = keys.iter().map(|k| format!("`{k}`")).collect();
+    Diagnostic::error(Code::AmbiguousTable, format!("`{name}` could be {}", shown.join(" or ")))
+        .help("write the whole key")
+}
+
+fn find_inputs(asset: &Asset, index: &KeyIndex) -> (Vec<ResolvedInput>, Vec<Diagnostic>) {
+    let (mut found, mut lost) = (Vec::new(), Vec::new());
+    for input in &asset.inputs {
+        match index.find(&input.reference, Some(&asset.key)) {
+            Found::One(key) => found.push(ResolvedInput { name: input.name.clone(), key }),
+            Found::Several(keys) => {
+                lost.push(several(&input.reference.to_string(), &keys).at(place(asset, input)));
+            }
+            Found::None { nearest } => {
+                let message =
+                    format!("`{}` reads `{}`, which is no asset", asset.key, input.reference);
+                let diagnostic = Diagnostic::error(Code::UnknownTable, message)
+                    .at(place(asset, input))
+                    .marked("no asset or source of this name");
+                lost.push(diagnostic.did_you_mean(nearest.map(|k| k.to_string())));
+            }
+        }
+    }
+    (found, lost)
+}
+
+fn place(asset: &Asset, input: &Input) -> Option<crate::Place> {
+    input.place.clone().or_else(|| asset.place.clone())
+}
+
+fn cycle_problem(cycle: &[AssetKey], assets: &BTreeMap<&AssetKey, &Asset>) -> Diagnostic {
+    let mut shown: Vec<String> = cycle.iter().map(|key| format!("`{key}`")).collect();
+    shown.extend(shown.first().cloned());
+    let message = format!("assets read each other in a circle: {}", shown.join(" reads "));
+    let mut diagnostic = Diagnostic::error(Code::Cycle, message);
+    for (i, key) in cycle.iter().enumerate() {
+        let next = &cycle[(i + 1) % cycle.len()];
+        let asset = assets[key];
+        let reads = asset.inputs.iter().find(|input| {
+            input.reference.segments == next.segments()
+                || input.reference.segments.last().map(String::as_str) == Some(next.name())
+        });
+        let at = reads.map_or_else(|| asset.place.clone(), |input| place(asset, input));
+        let text = format!("`{key}` reads `{next}` here");
+        diagnostic =
+            if i == 0 { diagnostic.at(at).marked(text) } else { diagnostic.label(at, text) };
+    }
+    diagnostic.help("take one of these reads out of the circle")
+}
+
+/// The assets with the inputs inside circles left out, so that the rest can still be checked.
+fn without_cycles<'a>(
+    assets: &BTreeMap<&'a AssetKey, &'a Asset>,
+    inputs: &'a HashMap<&AssetKey, Vec<ResolvedInput>>,
+    cycles: &[Vec<AssetKey>],
+) -> Vec<(&'a AssetKey, Vec<&'a AssetKey>)> {
+    let in_cycle = |key: &AssetKey| cycles.iter().any(|cycle| cycle.contains(key));
+    assets
+        .keys()
+        .filter(|key| !in_cycle(key))
+        .map(|key| {
+            let reads = inputs[key].iter().map(|input| &input.key);
+            (*key, reads.filter(|read| !in_cycle(read)).collect())
+        })
+        .collect()
+}
+
+fn io_manager_problems(asset: &Asset, name: &str, managers: &IoManagers) -> Vec<Diagnostic> {
+    if asset.is_external() {
+        return Vec::new();
+    }
+    let Some(manager) = managers.get(name) else {
+        let message =
+            format!("`{}` is to be stored by `{name}`, which is no IO manager", asset.key);
+        let diagnostic = Diagnostic::error(Code::IoManager, message).at(asset.place.clone());
+        return vec![diagnostic.did_you_mean(nearest(name, managers.keys().map(String::as_str)))];
+    };
+    let wrong = manager.check_options(&asset.storage.options);
+    wrong
+        .into_iter()
+        .map(|problem| {
+            let message = format!("`{}`: {}", asset.key, problem.message);
+            Diagnostic::error(Code::IoManager, message)
+                .at(asset.place.clone())
+                .did_you_mean(problem.suggestion)
+        })
+        .collect()
+}
+
+fn check_asset(
+    asset: &Asset,
+    inputs: &[ResolvedInput],
+    resolved: &HashMap<AssetKey, ResolvedAsset>,
+) -> (Option<SchemaRef>, Vec<Diagnostic>) {
+    let compute = match &asset.body {
+        Body::External(source) => return (Some(source.schema()), Vec::new()),
+        Body::Computed(compute) => compute,
+    };
+    let schemas: Vec<InputSchema<'_>> = inputs
+        .iter()
+        .map(|input| InputSchema {
+            name: &input.name,
+            key: &input.key,
+            schema: resolved.get(&input.key).and_then(|upstream| upstream.schema.as_ref()),
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for (input, found) in asset.inputs.iter().zip(&schemas) {
+        if let (Some(expected), Some(schema)) = (&input.expects, found.schema) {
+            problems.extend(contract_problems(asset, input, found.key, expected, schema));
+        }
+    }
+    let resolution = compute.resolve(&asset.key, &schemas);
+    problems.extend(resolution.problems);
+    if let Some(schema) = &resolution.schema {
+        problems.extend(asset.storage_problems(schema));
+    }
+    (resolution.schema, problems)
+}
+
+/// What a typed input asks for that the table does not have.
+fn contract_problems(
+    asset: &Asset,
+    input: &Input,
+    key: &AssetKey,
+    expected: &SchemaRef,
+    found: &SchemaRef,
+) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let mut refuse = |message: String, near: Option<&str>| {
+        problems.push(
+            Diagnostic::error(Code::Contract, message).at(place(asset, input)).did_you_mean(near),
+        );
+    };
+    for field in expected.fields() {
+        let name = field.name();
+        let wanted = format!("input `{}` of `{}` needs column `{name}`", input.name, asset.key);
+        let Ok(column) = found.field_with_name(name) else {
+            let names = found.fields().iter().map(|f| f.name().as_str());
+            refuse(format!("{wanted}, which `{key}` does not have"), nearest(name, names));
+            continue;
+        };
+        if !fits(column.data_type(), field.data_type()) {
+            let (is, needed) = (column.data_type(), field.data_type());
+            refuse(format!("{wanted} as {needed}, but in `{key}` it is {is}"), None);
+        } else if column.is_nullable() && !field.is_nullable() {
+            refuse(
+                format!(
+                    "{wanted} without nulls, but in `{key}` it may hold nulls: make it an `Option`"
+                ),
+                None,
+            );
+        }
+    }
+    problems
+}
+
+/// Whether a column can be read as another type without losing a value.
+fn fits(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    let rank = |t: &DataType| match t {
+        T::Int8 | T::UInt8 => Some(1),
+        T::Int16 | T::UInt16 => Some(2),
+        T::Int32 | T::UInt32 => Some(4),
+        T::Int64 | T::UInt64 => Some(8),
+        _ => None,
+    };
+    let text = |t: &DataType| matches!(t, T::Utf8 | T::LargeUtf8 | T::Utf8View);
+    let bytes = |t: &DataType| matches!(t, T::Binary | T::LargeBinary | T::BinaryView);
+    match (from, to) {
+        _ if from == to => true,
+        (T::Dictionary(_, value), _) => fits(value, to),
+        _ if text(from) && text(to) || bytes(from) && bytes(to) => true,
+        (T::Float32, T::Float64) => true,
+        (T::Timestamp(_, a), T::Timestamp(_, b)) => a.is_some() == b.is_some(),
+        (T::Decimal128(p, s), T::Decimal128(q, t)) => {
+            t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
+        }
+        (T::List(a) | T::LargeList(a), T::List(b) | T::LargeList(b)) => {
+            fits(a.data_type(), b.data_type())
+        }
+        (T::Struct(a), T::Struct(b)) => b.iter().all(|wanted| {
+            a.iter().any(|f| f.name() == wanted.name() && fits(f.data_type(), wanted.data_type()))
+        }),
+        _ => match (rank(from), rank(to)) {
+            (Some(a), Some(b)) => {
+                let unsigned =
+                    |t: &DataType| matches!(t, T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64);
+                match (unsigned(from), unsigned(to)) {
+                    (true, false) => a < b,
+                    (false, true) => false,
+                    _ => a <= b,
+                }
+            }
+            (Some(width), None) => matches!(to, T::Float64) && width <= 4,
+            _ => false,
+        },
+    }
+}

@@ -1,0 +1,73 @@
+//! Current tables, for queries from outside and for inputs from outside of a plan.
+
+use std::sync::Arc;
+
+use arrowsmith_definitions::{AssetKey, Body};
+use arrowsmith_instance::Materialization;
+use arrowsmith_io_manager::Version;
+use datafusion::catalog::TableProvider;
+
+use crate::{Engine, Error, Result};
+
+impl Engine {
+    /// The rows of an asset as they are current.
+    ///
+    /// # Errors
+    /// `NotMaterialized`, or `Source` if an external table cannot be read.
+    pub async fn table(&self, key: &AssetKey) -> Result<Arc<dyn TableProvider>> {
+        if let Some(external) = self.external(key).await? {
+            return Ok(external);
+        }
+        let made = self.current(key).await?;
+        self.stored_table(&made)
+    }
+
+    /// The current version of an asset with everything that is known of it.
+    ///
+    /// # Errors
+    /// `NotMaterialized`.
+    pub async fn current(&self, key: &AssetKey) -> Result<Materialization> {
+        let missing = || Error::NotMaterialized { asset: key.to_string() };
+        let pointers = self.instance.pointers(&self.environment).await?;
+        let pointer = pointers.get(key.as_str()).ok_or_else(missing)?;
+        self.version(pointer.version).await?.ok_or_else(missing)
+    }
+
+    /// A version of any asset.
+    pub async fn version(&self, version: Version) -> Result<Option<Materialization>> {
+        Ok(self.instance.materialization(version).await?)
+    }
+
+    /// The rows of an asset that Arrowsmith only reads; `None` if it is another.
+    pub(crate) async fn external(&self, key: &AssetKey) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(resolved) = self.resolved.asset(key) else { return Ok(None) };
+        match &resolved.asset.body {
+            Body::External(source) => {
+                let failed = |source| Error::Source { asset: key.to_string(), source };
+                source.provider().await.map(Some).map_err(failed)
+            }
+            Body::Computed(_) => Ok(None),
+        }
+    }
+
+    /// The rows of a version, read by the manager that stored it.
+    ///
+    /// # Errors
+    /// `Unreachable` if that manager is no longer configured, or looks elsewhere.
+    pub fn stored_table(&self, made: &Materialization) -> Result<Arc<dyn TableProvider>> {
+        let manager = self
+            .resolved
+            .io_managers
+            .get(&made.io_manager)
+            .filter(|manager| manager.kind() == made.stored.manager)
+            .filter(|manager| manager.store_url() == made.stored.store);
+        match manager {
+            Some(manager) => Ok(manager.provider(&made.stored)?),
+            None => Err(Error::Unreachable {
+                asset: made.asset.clone(),
+                manager: made.io_manager.clone(),
+                store: made.stored.store.clone(),
+            }),
+        }
+    }
+}

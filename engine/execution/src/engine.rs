@@ -1,0 +1,156 @@
+//! [`Engine`]: a resolved repository with everything that it needs to run.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrowsmith_definitions::{LoadOptions, Problems, Repository, Resolved};
+use arrowsmith_instance::{Instance, RunId};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
+use datafusion::prelude::SessionConfig;
+
+use crate::memory::default_memory_bytes;
+use crate::{Clock, Error, Result, RunLogs, SystemClock, open_io_managers};
+
+/// How many consumers of memory are named when it is exhausted.
+const TOP_CONSUMERS: usize = 5;
+/// Stack of the thread on which a repository is checked: the planner recurses with the query.
+const CHECK_STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// A repository that is ready to run.
+#[derive(Debug)]
+pub struct Engine {
+    /// The checked repository.
+    pub resolved: Arc<Resolved>,
+    /// Where runs and pointers are kept.
+    pub instance: Instance,
+    /// Whose pointers are read and moved.
+    pub environment: String,
+    /// Runs that were found dead when the engine was opened, and are ended now.
+    pub recovered: Vec<RunId>,
+    pub(crate) session: Arc<SessionState>,
+    pub(crate) task: Arc<TaskContext>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: arrowsmith_definitions::Limits,
+    pub(crate) logs: RunLogs,
+}
+
+/// What an engine is opened with.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The home, and what the loading of the repository is to know.
+    pub load: LoadOptions,
+    /// Whose pointers are read and moved.
+    pub environment: String,
+    /// Where log lines of runs go.
+    pub logs: RunLogs,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl EngineOptions {
+    /// The main environment of a home, on the machine's clock.
+    pub fn new(home: impl AsRef<Path>) -> Self {
+        Self {
+            load: LoadOptions::new(home),
+            environment: "main".to_owned(),
+            logs: RunLogs::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Why a repository could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// Definitions are wrong.
+    #[error("the project has problems")]
+    Problems(Problems),
+    /// Its surroundings are.
+    #[error(transparent)]
+    Engine(#[from] Error),
+}
+
+impl Engine {
+    /// Loads and checks a repository without opening its instance.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn check(repository: &Repository, options: &LoadOptions) -> Result<Resolved, Problems> {
+        check_loaded(&repository.load(options), &options.home)
+    }
+
+    /// Loads and checks a repository and opens its instance; runs whose process is gone are ended.
+    ///
+    /// # Errors
+    /// Problems of definitions, or of the instance.
+    pub async fn open(
+        repository: &Repository,
+        options: EngineOptions,
+    ) -> std::result::Result<Self, ProjectError> {
+        let (repository, home) = (repository.load(&options.load), &options.load.home);
+        let resolved = check_loaded(&repository, home).map_err(ProjectError::Problems)?;
+        let limits = repository.limits;
+        let memory = limits.memory_bytes.unwrap_or_else(default_memory_bytes);
+        let session = Arc::new(session(memory).map_err(|source| Error::Session { source })?);
+        let instance = Instance::open(home).await.map_err(Error::from)?;
+        let recovered = instance.recover(options.clock.now()).await.map_err(Error::from)?;
+        Ok(Self {
+            resolved: Arc::new(resolved),
+            instance,
+            environment: options.environment,
+            recovered,
+            task: session.task_ctx(),
+            session,
+            clock: options.clock,
+            limits,
+            logs: options.logs,
+        })
+    }
+
+    /// The session in which steps plan and execute; its memory is shared by all of them.
+    pub fn session(&self) -> &Arc<SessionState> {
+        &self.session
+    }
+}
+
+fn check_loaded(repository: &Repository, home: &Path) -> Result<Resolved, Problems> {
+    let mut problems = Vec::new();
+    let managers = open_io_managers(repository, home, &mut problems);
+    let checked = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(CHECK_STACK_BYTES);
+        let work = thread.spawn_scoped(scope, || repository.resolve(&managers));
+        work.map(std::thread::ScopedJoinHandle::join)
+    });
+    let resolved = match checked {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => repository.resolve(&managers),
+    };
+    if problems.is_empty() {
+        return resolved;
+    }
+    if let Err(found) = resolved {
+        problems.extend(found.0);
+    }
+    let mut problems = Problems(problems);
+    problems.sort();
+    Err(problems)
+}
+
+fn session(memory_bytes: usize) -> datafusion::error::Result<SessionState> {
+    let consumers =
+        std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), consumers);
+    let runtime: RuntimeEnv = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build()?;
+    let mut config = SessionConfig::new().with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = true;
+    options.sql_parser.collect_spans = true;
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::new(runtime))
+        .with_default_features()
+        .build())
+}

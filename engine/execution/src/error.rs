@@ -1,0 +1,110 @@
+//! Errors of planning and execution.
+
+use std::error::Error as StdError;
+
+use arrowsmith_definitions::{BoxError, Diagnostic, SelectionError};
+use arrowsmith_io_manager::ErrorKind;
+
+/// The result of an engine operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong. `Display` does not repeat the source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The instance failed.
+    #[error("the instance failed")]
+    Instance {
+        /// Its error.
+        #[from]
+        source: arrowsmith_instance::Error,
+    },
+    /// Storage failed.
+    #[error("storage failed")]
+    Storage {
+        /// Its error.
+        #[from]
+        source: arrowsmith_io_manager::Error,
+    },
+    /// The selection cannot be used.
+    #[error("{}", .source.message)]
+    Selection {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        source: SelectionError,
+    },
+    /// The plan cannot be carried out as things stand; every reason is told.
+    #[error("the plan cannot be carried out")]
+    Unplannable {
+        /// One for each asset that is in the way.
+        problems: Vec<Diagnostic>,
+    },
+    /// The session or runtime could not be made.
+    #[error("the query engine could not be started")]
+    Session {
+        /// DataFusion's error.
+        #[source]
+        source: datafusion::error::DataFusionError,
+    },
+    /// An asset has no current version.
+    #[error("`{asset}` has not been materialized; run `arrowsmith materialize {asset}`")]
+    NotMaterialized {
+        /// The asset.
+        asset: String,
+    },
+    /// A version was stored by a manager that is no longer there, or elsewhere.
+    #[error("`{asset}` was stored by `{manager}` in `{store}`, which is not configured any more")]
+    Unreachable {
+        /// The asset.
+        asset: String,
+        /// The name of the manager.
+        manager: String,
+        /// The store's URL.
+        store: String,
+    },
+    /// A source cannot be read.
+    #[error("source `{asset}` cannot be read")]
+    Source {
+        /// The asset.
+        asset: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl Error {
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Instance { source } => source.kind(),
+            Self::Storage { source } => source.kind(),
+            Self::Selection { .. } | Self::Unplannable { .. } | Self::Unreachable { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Session { .. } => ErrorKind::Internal,
+            Self::NotMaterialized { .. } => ErrorKind::NotFound,
+            Self::Source { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// An error with all its causes, one sentence each.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = first_line(&error.to_string());
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = first_line(&cause.to_string());
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn first_line(text: &str) -> String {
+    text.split("\n\nbacktrace:").next().unwrap_or_default().trim().replace('\n', " ")
+}

@@ -1,0 +1,42 @@
+//! From a selection to published tables: the planner and the concurrent executor.
+//!
+//! An [`Engine`] is a resolved repository with its instance, its IO managers, one memory pool and a
+//! clock. [`Engine::plan`] turns a selection into steps with pinned inputs; [`Engine::run`]
+//! executes them.
+//!
+//! ```text
+//! selection ─plan─▶ Plan ─run─▶ step: begin ▸ compute ▸ write ▸ seal ▸ publish
+//!                                └── slot held ──────────────┘
+//! ```
+//!
+//! A step holds a slot while it computes and writes. It publishes without a slot, so that many
+//! publishing transactions commit together while the next steps compute.
+//!
+//! It does not know SQL: a SQL asset is one implementation of
+//! [`Compute`](arrowsmith_definitions::Compute). It is the only crate that reads a clock.
+
+mod attempt;
+mod catalog;
+mod clock;
+mod count;
+mod engine;
+mod error;
+mod executor;
+mod io_managers;
+mod logs;
+mod maintenance;
+mod memory;
+mod panics;
+mod plan;
+mod progress;
+mod record;
+
+pub use clock::{Clock, SystemClock};
+pub use engine::{Engine, EngineOptions, ProjectError};
+pub use error::{Error, Result};
+pub use executor::{RunOptions, RunReport};
+pub use io_managers::open_io_managers;
+pub use logs::{LogLine, RunLogs};
+pub use maintenance::{Fsck, FsckFinding, Vacuum};
+pub use plan::{Plan, Reason, Step};
+pub use progress::{Counters, Observer, Progress, Silent};

@@ -1,0 +1,153 @@
+//! What is done between runs: remove what nobody needs, and look for damage.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arrowsmith_instance::{NewVersion, Target};
+use arrowsmith_io_manager::{Damage, Depth, IoManager, Version, VersionEntry};
+use serde::Serialize;
+
+use crate::{Engine, Result};
+
+/// What a vacuum did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Vacuum {
+    /// Versions that were removed, as `table/version`.
+    pub removed: Vec<String>,
+    /// Bytes that were freed.
+    pub bytes: u64,
+    /// Versions that stay because they are needed or too young.
+    pub kept: usize,
+}
+
+/// What a look at every current version found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Fsck {
+    /// Versions that were looked at.
+    pub checked: usize,
+    /// What is wrong.
+    pub findings: Vec<FsckFinding>,
+}
+
+/// One damaged file of a current version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FsckFinding {
+    /// The asset.
+    pub asset: String,
+    /// The version.
+    pub version: Version,
+    /// The file, relative to the version.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Engine {
+    /// Removes versions that nothing needs and that are older than `retention`.
+    ///
+    /// Needed are current versions, those that a live run reads or has made, and those that an
+    /// attempt is writing. Superseded versions and what failed attempts left behind go.
+    pub async fn vacuum(&self, retention: Duration, dry_run: bool) -> Result<Vacuum> {
+        // The listing comes first: what begins after it is not in it.
+        let mut found = Vec::new();
+        for manager in self.resolved.io_managers.values() {
+            for entry in manager.versions().await? {
+                found.push((manager, entry));
+            }
+        }
+        let needed = self.instance.versions_in_use().await?;
+        let oldest_live = self.instance.live_runs().await?.into_iter().map(|run| run.0).min();
+        let now = UNIX_EPOCH + Duration::from_micros(self.clock.now().try_into().unwrap_or(0));
+        let mut vacuum = Vacuum::default();
+        let mut removed = Vec::new();
+        for (manager, entry) in found {
+            // An attempt of a live run may not be known to the database yet; its version is
+            // younger than its run.
+            let may_be_live = oldest_live.is_some_and(|run| entry.version.0 >= run);
+            let young = age(&entry, now) < retention;
+            if needed.contains(&entry.version) || may_be_live || young {
+                vacuum.kept += 1;
+                continue;
+            }
+            vacuum.bytes += if dry_run { entry.size_bytes } else { manager.remove(&entry).await? };
+            vacuum.removed.push(format!("{}/{}", entry.table, entry.version));
+            removed.push(entry.version);
+        }
+        if !dry_run {
+            self.instance.mark_removed(removed, self.clock.now()).await?;
+        }
+        Ok(vacuum)
+    }
+
+    /// Compares every current version with its manifest.
+    pub async fn fsck(&self, depth: Depth) -> Result<Fsck> {
+        let mut fsck = Fsck::default();
+        for pointer in self.instance.pointers(&self.environment).await?.into_values() {
+            let Some(made) = self.instance.materialization(pointer.version).await? else {
+                continue;
+            };
+            fsck.checked += 1;
+            let damages = match self.resolved.io_managers.get(&made.io_manager) {
+                Some(manager) => manager.verify(&made.stored, depth).await?,
+                None => vec![Damage {
+                    path: made.stored.directory(),
+                    reason: format!("its IO manager `{}` is not configured", made.io_manager),
+                }],
+            };
+            fsck.findings.extend(damages.into_iter().map(|damage| FsckFinding {
+                asset: made.asset.clone(),
+                version: made.stored.version,
+                path: damage.path,
+                reason: damage.reason,
+            }));
+        }
+        Ok(fsck)
+    }
+
+    /// Makes the newest finished version of each table current again, from the manifests beside
+    /// the data, where the database knows of none. Returns how many tables were restored.
+    pub async fn rebuild(&self) -> Result<usize> {
+        let mut newest: BTreeMap<String, NewVersion> = BTreeMap::new();
+        for (name, manager) in &self.resolved.io_managers {
+            let mut entries = manager.versions().await?;
+            entries.sort_by_key(|entry| entry.version);
+            for entry in entries {
+                if let Some((asset, version)) = restorable(name, &**manager, &entry).await? {
+                    newest.insert(asset, version);
+                }
+            }
+        }
+        let versions = newest.into_values().collect();
+        Ok(self.instance.restore(&self.environment, versions, self.clock.now()).await?)
+    }
+}
+
+fn age(entry: &VersionEntry, now: SystemTime) -> Duration {
+    now.duration_since(entry.last_modified).unwrap_or_default()
+}
+
+async fn restorable(
+    name: &str,
+    manager: &dyn IoManager,
+    entry: &VersionEntry,
+) -> Result<Option<(String, NewVersion)>> {
+    let Some(stored) = manager.manifest(entry).await? else { return Ok(None) };
+    let label = |label: &str| stored.labels.get(label).cloned();
+    let (Some(asset), Some(io_manager)) = (label("asset"), label("io_manager")) else {
+        return Ok(None);
+    };
+    if io_manager != name {
+        return Ok(None);
+    }
+    let inputs = label("inputs").and_then(|text| serde_json::from_str(&text).ok());
+    let recovered = ("recovered".to_owned(), serde_json::Value::Bool(true));
+    let version = NewVersion {
+        target: Target { asset: asset.clone(), partition_key: String::new() },
+        code_version: label("code_version"),
+        io_manager,
+        inputs: inputs.unwrap_or_default(),
+        metadata: BTreeMap::from([recovered]),
+        stored: stored.into(),
+    };
+    Ok(Some((asset, version)))
+}

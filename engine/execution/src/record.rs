@@ -1,0 +1,24 @@
+//! What is remembered of a step: its version, labels and code.
+
+use std::collections::BTreeMap;
+
+use arrowsmith_definitions::{Asset, Body};
+use arrowsmith_io_manager::Version;
+
+/// The author's word, or a hash of the code where it is known.
+pub(crate) fn code_version(asset: &Asset) -> Option<String> {
+    if let Some(version) = &asset.attributes.code_version {
+        return Some(version.clone());
+    }
+    match &asset.body {
+        Body::Computed(compute) => {
+            compute.code().map(|code| blake3::hash(code.as_bytes()).to_hex()[..16].to_owned())
+        }
+        Body::External(_) => None,
+    }
+}
+
+/// Inputs as one text for file footers and manifests: `{"asset":"version"}`.
+pub(crate) fn inputs_label(inputs: &BTreeMap<String, Version>) -> String {
+    serde_json::to_string(inputs).unwrap_or_default()
+}

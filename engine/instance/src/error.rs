@@ -1,0 +1,92 @@
+//! Errors of the instance.
+
+use std::path::PathBuf;
+
+use arrowsmith_io_manager::ErrorKind;
+
+/// The result of an instance operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong with the instance. `Display` does not repeat the source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The home directory cannot be used.
+    #[error("the instance cannot be kept in `{path}`: {reason}")]
+    Home {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The database was made by a later version.
+    #[error(
+        "`{path}` was written by a newer version of Arrowsmith (its migration {migration} is not known here)"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// The unknown migration.
+        migration: i64,
+    },
+    /// The database does not answer as it should.
+    #[error("the instance database failed")]
+    Database {
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The tables could not be made or brought up to date.
+    #[error("the instance database could not be migrated")]
+    Migration {
+        /// The driver's error.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// Something stored cannot be read.
+    #[error("`{what}` in the instance database cannot be read: {reason}")]
+    Stored {
+        /// Table and row.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such run.
+    #[error("there is no run `{run}`")]
+    NoRun {
+        /// The id or prefix as given.
+        run: String,
+    },
+    /// A prefix fits several runs.
+    #[error("`{run}` could be any of {count} runs; write more of its id")]
+    AmbiguousRun {
+        /// The prefix as given.
+        run: String,
+        /// How many fit.
+        count: usize,
+    },
+    /// The writer has ended, because the process is shutting down.
+    #[error("the instance is closed")]
+    Closed,
+}
+
+impl Error {
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Home { .. } | Self::Newer { .. } | Self::AmbiguousRun { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Database { .. } | Self::Migration { .. } => ErrorKind::Unavailable,
+            Self::Stored { .. } => ErrorKind::Data,
+            Self::NoRun { .. } => ErrorKind::NotFound,
+            Self::Closed => ErrorKind::Cancelled,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(source: sqlx::Error) -> Self {
+        Self::Database { source }
+    }
+}

@@ -1,0 +1,181 @@
+//! [`Instance`]: the door to the database.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use arrowsmith_io_manager::Version;
+
+use crate::request::{Reply, Request};
+use crate::sqlite::{SqliteReader, open};
+use crate::writer::Writer;
+use crate::{
+    Attempt, EndAttempt, EndRun, EndStep, Error, EventRecord, Materialization, NewAttempt, NewRun,
+    NewVersion, Pointer, Publish, Published, Result, RunId, RunRecord, StepRecord, TimeMicros,
+};
+
+/// One instance: runs, events and the catalog. Clones share the database.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    home: PathBuf,
+    writer: Writer,
+    reader: SqliteReader,
+}
+
+impl Instance {
+    /// Opens the instance of a home directory, or makes it.
+    ///
+    /// Must be called inside a tokio runtime, in which the writer lives.
+    ///
+    /// # Errors
+    /// `Home` if the directory cannot be used, `Newer` if a later version has written it.
+    pub async fn open(home: &Path) -> Result<Self> {
+        let (writer, reader) = open(home).await?;
+        Ok(Self { home: home.to_owned(), writer: Writer::spawn(writer), reader })
+    }
+
+    /// The directory of the database and of what is kept beside it.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The file that holds the log lines of a run.
+    pub fn log_path(&self, run_id: RunId) -> PathBuf {
+        self.home.join("logs").join(format!("{run_id}.ndjson"))
+    }
+
+    /// Remembers a run, its steps and the versions that it is going to read.
+    pub async fn start_run(&self, run: NewRun) -> Result<()> {
+        self.done(Request::StartRun(run)).await
+    }
+
+    /// Says that a run still lives.
+    pub async fn renew(&self, run_id: RunId, lease_until: TimeMicros) -> Result<()> {
+        self.done(Request::Renew { run_id, lease_until }).await
+    }
+
+    /// Begins attempts; from now on no older attempt can publish the same tables.
+    pub async fn begin(&self, attempts: Vec<NewAttempt>) -> Result<Vec<Attempt>> {
+        match self.writer.send(Request::Begin(attempts)).await? {
+            Reply::Begun(attempts) => Ok(attempts),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Begins attempts without waiting until that is durable.
+    ///
+    /// Whatever is asked of this instance afterwards comes after it: a publish finds the attempt,
+    /// or is refused as unknown if it could not begin. What a power cut takes away is an attempt
+    /// whose files nothing refers to.
+    pub async fn begin_soon(&self, attempts: Vec<NewAttempt>) -> Result<()> {
+        self.writer.enqueue(Request::Begin(attempts)).await.map(drop)
+    }
+
+    /// Makes sealed versions current, if the attempt may still do so.
+    pub async fn publish(&self, publish: Publish) -> Result<Published> {
+        match self.writer.send(Request::Publish(Box::new(publish))).await? {
+            Reply::Published(published) => Ok(published),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Ends an attempt that does not publish.
+    pub async fn end_attempt(&self, end: EndAttempt) -> Result<()> {
+        self.done(Request::EndAttempt(end)).await
+    }
+
+    /// Ends steps that had no attempt.
+    pub async fn end_steps(&self, ends: Vec<EndStep>) -> Result<()> {
+        self.done(Request::EndSteps(ends)).await
+    }
+
+    /// Ends a run, and with it whatever of it still counts as running.
+    pub async fn end_run(&self, end: EndRun) -> Result<()> {
+        self.done(Request::EndRun(end)).await
+    }
+
+    /// Remembers that the files of versions are gone.
+    pub async fn mark_removed(&self, versions: Vec<Version>, at: TimeMicros) -> Result<()> {
+        self.done(Request::MarkRemoved { versions, at }).await
+    }
+
+    /// Makes versions current that are known only from the manifests beside their data; a table
+    /// that has a current version keeps it. Returns how many were restored.
+    pub async fn restore(
+        &self,
+        environment: &str,
+        versions: Vec<NewVersion>,
+        at: TimeMicros,
+    ) -> Result<usize> {
+        let environment = environment.to_owned();
+        match self.writer.send(Request::Restore { environment, versions, at }).await? {
+            Reply::Restored(count) => Ok(count),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    async fn done(&self, request: Request) -> Result<()> {
+        self.writer.send(request).await.map(|_| ())
+    }
+
+    /// Ends every run whose process is gone or whose lease has expired; returns their ids.
+    ///
+    /// Their attempts can never publish afterwards.
+    pub async fn recover(&self, now: TimeMicros) -> Result<Vec<RunId>> {
+        let dead = self.reader.dead_runs(now).await?;
+        for run_id in &dead {
+            let error = Some("its process ended without a word".to_owned());
+            let status = crate::RunStatus::Failure;
+            self.end_run(EndRun { run_id: *run_id, status, error, at: now }).await?;
+        }
+        Ok(dead)
+    }
+
+    /// What is current in an environment, by asset.
+    pub async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>> {
+        self.reader.pointers(environment).await
+    }
+
+    /// A version with its manifest.
+    pub async fn materialization(&self, version: Version) -> Result<Option<Materialization>> {
+        self.reader.materialization(version).await
+    }
+
+    /// The newest materializations of an asset, newest first.
+    pub async fn materializations(&self, asset: &str, limit: u32) -> Result<Vec<Materialization>> {
+        self.reader.materializations(asset, limit).await
+    }
+
+    /// The newest runs, newest first.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
+        self.reader.runs(limit).await
+    }
+
+    /// The run of an id, or of the beginning or end of one; `latest` is the newest.
+    ///
+    /// # Errors
+    /// `NoRun` and `AmbiguousRun`.
+    pub async fn run(&self, id: &str) -> Result<RunRecord> {
+        self.reader.run(id).await
+    }
+
+    /// The steps of a run in the order of its plan.
+    pub async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>> {
+        self.reader.steps(run_id).await
+    }
+
+    /// Events of a run after the one of this id, oldest first.
+    pub async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>> {
+        self.reader.events(run_id, after).await
+    }
+
+    /// Runs that count as running.
+    pub async fn live_runs(&self) -> Result<Vec<RunId>> {
+        self.reader.live_runs().await
+    }
+
+    /// Versions that must stay whatever their age: current ones, those that a live run pins or has
+    /// made, and those that an attempt is writing.
+    pub async fn versions_in_use(&self) -> Result<HashSet<Version>> {
+        self.reader.versions_in_use().await
+    }
+}

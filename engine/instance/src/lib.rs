@@ -1,0 +1,37 @@
+//! The instance: what has run, what is current, and what happened.
+//!
+//! One [`Instance`] is one database. Everything that changes it goes through a single writer task
+//! that commits many requests at once; every acknowledgement means that the change is durable.
+//!
+//! ```text
+//! start_run ─▶ begin (attempt, epoch) ─▶ … write files … ─▶ publish ─▶ end_run
+//!                                                             │
+//!                      events + pointers + attempt, in one transaction
+//! ```
+//!
+//! A publish is refused when its attempt is no longer running or a newer attempt has begun for the
+//! same table; so nothing old replaces anything new, however long its process was paused.
+//!
+//! This is the only crate that speaks to a database. It reads no clock: times come with requests.
+
+mod error;
+mod event;
+mod instance;
+mod process;
+mod record;
+mod request;
+mod sqlite;
+mod writer;
+
+pub use error::{Error, Result};
+pub use event::{Event, EventRecord};
+pub use instance::Instance;
+pub use process::ProcessIdentity;
+pub use record::{
+    AttemptStatus, Materialization, Pointer, RunId, RunRecord, RunStatus, StepRecord, StepState,
+    TimeMicros,
+};
+pub use request::{
+    Attempt, EndAttempt, EndRun, EndStep, NewAttempt, NewRun, NewVersion, Publish, Published,
+    Refusal, Target,
+};

@@ -1,0 +1,204 @@
+//! What the instance remembers, as it is read back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrowsmith_io_manager::{StoredTable, Version};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Microseconds since 1970-01-01 00:00 UTC.
+pub type TimeMicros = i64;
+
+/// The identity of a run: a UUID of version 7, so that runs sort by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// Enough of the id to tell it from others, for people: its random end.
+    pub fn short(&self) -> String {
+        let text = self.0.simple().to_string();
+        text[text.len() - 8..].to_owned()
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! words {
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $vdoc:literal])+ $variant:ident = $text:literal,)+ }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($(#[doc = $vdoc])+ $variant,)+
+        }
+
+        impl $name {
+            /// The word in the database and in output.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    other => Err(format!("`{other}` is not known")),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// How a run stands.
+    RunStatus {
+        /// It runs.
+        Started = "started",
+        /// Everything that it planned is published.
+        Success = "success",
+        /// Something failed; what is published stays.
+        Failure = "failure",
+        /// It was asked to stop.
+        Canceled = "canceled",
+    }
+}
+
+words! {
+    /// How a step stands.
+    StepState {
+        /// It waits for its inputs or a slot.
+        Planned = "planned",
+        /// It computes.
+        Running = "running",
+        /// It failed and will be tried again.
+        UpForRetry = "up_for_retry",
+        /// Its output is published.
+        Success = "success",
+        /// It failed for good.
+        Failure = "failure",
+        /// Something upstream of it failed.
+        Skipped = "skipped",
+        /// The run was asked to stop.
+        Canceled = "canceled",
+    }
+}
+
+words! {
+    /// How an attempt stands; only a running one can publish.
+    AttemptStatus {
+        /// Its process holds a lease.
+        Running = "running",
+        /// It published.
+        Success = "success",
+        /// It failed, or was declared dead.
+        Failure = "failure",
+        /// It was stopped.
+        Canceled = "canceled",
+    }
+}
+
+/// A run as it is remembered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunRecord {
+    /// Its id.
+    pub run_id: RunId,
+    /// Whose pointers it moves.
+    pub environment: String,
+    /// What was selected.
+    pub selection: String,
+    /// How it stands.
+    pub status: RunStatus,
+    /// Free labels.
+    pub tags: BTreeMap<String, String>,
+    /// When it was begun.
+    pub created_at: TimeMicros,
+    /// When it ended.
+    pub ended_at: Option<TimeMicros>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// How many steps are in each state.
+    pub steps: BTreeMap<String, u64>,
+}
+
+/// A step as it is remembered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// Its key: for an asset, the asset's.
+    pub step_key: String,
+    /// How it stands.
+    pub state: StepState,
+    /// The number of its last attempt.
+    pub attempt: u32,
+    /// When the last attempt began.
+    pub started_at: Option<TimeMicros>,
+    /// When it came to its end.
+    pub ended_at: Option<TimeMicros>,
+    /// Rows that it published.
+    pub row_count: Option<u64>,
+    /// Bytes that it published.
+    pub size_bytes: Option<u64>,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+}
+
+/// What is current for one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pointer {
+    /// The asset.
+    pub asset: String,
+    /// Its partition; empty if it has none.
+    pub partition_key: String,
+    /// The version.
+    pub version: Version,
+    /// The run that published it.
+    pub run_id: RunId,
+    /// When it was published.
+    pub published_at: TimeMicros,
+    /// Rows of the version.
+    pub row_count: u64,
+    /// Bytes of the version.
+    pub size_bytes: u64,
+    /// The code that made it.
+    pub code_version: Option<String>,
+    /// The name of the IO manager that stored it.
+    pub io_manager: String,
+}
+
+/// A published version with everything that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Materialization {
+    /// The asset.
+    pub asset: String,
+    /// The run that published it.
+    pub run_id: RunId,
+    /// When it was published.
+    pub created_at: TimeMicros,
+    /// How long it was computed and written, in microseconds.
+    pub duration_us: u64,
+    /// The name of the IO manager that stored it.
+    pub io_manager: String,
+    /// The code that made it.
+    pub code_version: Option<String>,
+    /// The versions that it was computed from.
+    pub inputs: BTreeMap<String, Version>,
+    /// What the computation said about it.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// The files.
+    pub stored: Arc<StoredTable>,
+}

@@ -1,0 +1,217 @@
+//! What can be asked of the writer; each request is one transaction, or part of one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrowsmith_io_manager::{StoredTable, Version};
+use uuid::Uuid;
+
+use crate::{AttemptStatus, Event, ProcessIdentity, RunId, RunStatus, StepState, TimeMicros};
+
+/// A run that begins.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub run_id: RunId,
+    /// Whose pointers it moves.
+    pub environment: String,
+    /// What was selected, for people.
+    pub selection: String,
+    /// Free labels.
+    pub tags: BTreeMap<String, String>,
+    /// Who runs it.
+    pub process: ProcessIdentity,
+    /// Until when it is known to live without another word.
+    pub lease_until: TimeMicros,
+    /// Now.
+    pub at: TimeMicros,
+    /// Its steps in the order of the plan.
+    pub steps: Vec<String>,
+    /// Versions that it is going to read.
+    pub pins: Vec<Version>,
+}
+
+/// A table that an attempt is going to replace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The asset.
+    pub asset: String,
+    /// Its partition; empty if it has none.
+    pub partition_key: String,
+}
+
+/// An attempt that begins.
+#[derive(Debug, Clone)]
+pub struct NewAttempt {
+    /// Its id.
+    pub attempt_id: Uuid,
+    /// The run.
+    pub run_id: RunId,
+    /// The step.
+    pub step_key: String,
+    /// Counted from one.
+    pub number: u32,
+    /// The version that it is going to write.
+    pub version: Version,
+    /// Whose pointers it moves.
+    pub environment: String,
+    /// What it is going to replace.
+    pub targets: Vec<Target>,
+    /// Now.
+    pub at: TimeMicros,
+}
+
+/// An attempt that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its id.
+    pub attempt_id: Uuid,
+    /// The epoch of each target, in their order; higher than any before.
+    pub epochs: Vec<i64>,
+}
+
+/// A sealed version that is to become current.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The table.
+    pub target: Target,
+    /// The files.
+    pub stored: Arc<StoredTable>,
+    /// The name of the IO manager that stored it.
+    pub io_manager: String,
+    /// The code that made it.
+    pub code_version: Option<String>,
+    /// The versions that it was computed from.
+    pub inputs: BTreeMap<String, Version>,
+    /// What the computation said about it.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+/// The publishing transaction of an attempt: all of it, or nothing.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// The attempt.
+    pub attempt_id: Uuid,
+    /// Its run.
+    pub run_id: RunId,
+    /// Its step.
+    pub step_key: String,
+    /// Whose pointers it moves.
+    pub environment: String,
+    /// What becomes current.
+    pub versions: Vec<NewVersion>,
+    /// When it got a slot and began to compute.
+    pub started_at: TimeMicros,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Now.
+    pub at: TimeMicros,
+    /// Attempts that begin if this one publishes: in a chain, the next step needs no transaction
+    /// of its own.
+    pub then_begin: Vec<NewAttempt>,
+}
+
+/// The answer to a [`Publish`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It is current, and the attempts of `then_begin` have begun.
+    Yes(Vec<Attempt>),
+    /// Nothing was changed.
+    No(Refusal),
+}
+
+/// Why a publish was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The attempt was declared dead, or has ended.
+    NotRunning(AttemptStatus),
+    /// A newer attempt has begun for one of its tables.
+    Superseded,
+    /// The run was asked to stop.
+    RunEnded(RunStatus),
+    /// The attempt is not known.
+    Unknown,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotRunning(status) => write!(f, "its attempt was already ended as {status}"),
+            Self::Superseded => f.write_str("a newer attempt of another run has begun"),
+            Self::RunEnded(status) => write!(f, "its run was already ended as {status}"),
+            Self::Unknown => f.write_str("its attempt is not known to the instance"),
+        }
+    }
+}
+
+/// An attempt that ends without publishing.
+#[derive(Debug, Clone)]
+pub struct EndAttempt {
+    /// The attempt.
+    pub attempt_id: Uuid,
+    /// Its run.
+    pub run_id: RunId,
+    /// Its step.
+    pub step_key: String,
+    /// How it ended.
+    pub status: AttemptStatus,
+    /// How its step stands now.
+    pub state: StepState,
+    /// Why.
+    pub reason: String,
+    /// What is told of it.
+    pub event: Event,
+    /// Now.
+    pub at: TimeMicros,
+}
+
+/// A step that ends without an attempt: skipped or canceled.
+#[derive(Debug, Clone)]
+pub struct EndStep {
+    /// Its run.
+    pub run_id: RunId,
+    /// The step.
+    pub step_key: String,
+    /// How it ended.
+    pub state: StepState,
+    /// Why.
+    pub reason: String,
+    /// Now.
+    pub at: TimeMicros,
+}
+
+/// A run that ends.
+#[derive(Debug, Clone)]
+pub struct EndRun {
+    /// Its id.
+    pub run_id: RunId,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Why, if not well.
+    pub error: Option<String>,
+    /// Now.
+    pub at: TimeMicros,
+}
+
+/// Any of them, on its way to the writer.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    StartRun(NewRun),
+    Renew { run_id: RunId, lease_until: TimeMicros },
+    Begin(Vec<NewAttempt>),
+    Publish(Box<Publish>),
+    EndAttempt(EndAttempt),
+    EndSteps(Vec<EndStep>),
+    EndRun(EndRun),
+    MarkRemoved { versions: Vec<Version>, at: TimeMicros },
+    Restore { environment: String, versions: Vec<NewVersion>, at: TimeMicros },
+}
+
+/// What the writer answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    Done,
+    Begun(Vec<Attempt>),
+    Published(Published),
+    Restored(usize),
+}

@@ -1,0 +1,86 @@
+//! SQLite as the instance database. All SQL of this crate stands in this folder.
+//!
+//! Many rows travel to a statement as one JSON array, so that a transaction of a hundred requests
+//! is a dozen statements.
+
+mod read;
+mod write;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+
+pub(crate) use read::SqliteReader;
+pub(crate) use write::SqliteWriter;
+
+use crate::{Error, Result};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How long a statement waits for another process before it fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+const READERS: u32 = 4;
+
+/// Opens `instance.db` in `home`, makes or migrates its tables, and returns both ends.
+pub(crate) async fn open(home: &Path) -> Result<(SqliteWriter, SqliteReader)> {
+    let refuse = |reason: String| Error::Home { path: home.to_owned(), reason };
+    std::fs::create_dir_all(home.join("logs")).map_err(|e| refuse(e.to_string()))?;
+    if let Some(kind) = network_disk(home)
+        && std::env::var_os("ARROWSMITH_ALLOW_NETWORK_DISK").is_none()
+    {
+        return Err(refuse(format!(
+            "it is on a {kind} file system, where SQLite's locks cannot be trusted; set \
+             ARROWSMITH_HOME to a local disk, or ARROWSMITH_ALLOW_NETWORK_DISK=1 to try it anyway"
+        )));
+    }
+    let path = home.join("instance.db");
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT);
+    let mut connection = options.clone().connect().await?;
+    migrate(&mut connection, &path).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .connect_lazy_with(options);
+    Ok((SqliteWriter::new(connection), SqliteReader::new(pool)))
+}
+
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    match MIGRATIONS.run(connection).await {
+        Ok(()) => Ok(()),
+        Err(
+            MigrateError::VersionMissing(migration) | MigrateError::VersionTooNew(migration, _),
+        ) => Err(Error::Newer { path: path.to_owned(), migration }),
+        Err(source) => Err(Error::Migration { source }),
+    }
+}
+
+/// The kind of the file system below `path`, if it is one that other machines share.
+fn network_disk(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let mounts = std::fs::read_to_string("/proc/mounts").ok()?;
+    let shared = |kind: &str| {
+        matches!(kind, "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "ceph" | "glusterfs")
+            || kind.starts_with("fuse.")
+    };
+    let mut best: Option<(usize, &str)> = None;
+    for line in mounts.lines() {
+        let mut fields = line.split(' ');
+        let (Some(_), Some(point), Some(kind)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if path.starts_with(point) && best.is_none_or(|(length, _)| point.len() >= length) {
+            best = Some((point.len(), kind));
+        }
+    }
+    best.filter(|(_, kind)| shared(kind)).map(|(_, kind)| kind.to_owned())
+}

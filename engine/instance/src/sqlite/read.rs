@@ -1,0 +1,249 @@
+//! What is asked of the database without changing it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrowsmith_io_manager::Version;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
+use uuid::Uuid;
+
+use super::write::word;
+use crate::{
+    Error, EventRecord, Materialization, Pointer, ProcessIdentity, Result, RunId, RunRecord,
+    StepRecord, TimeMicros,
+};
+
+/// Connections that read what is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteReader {
+    pool: SqlitePool,
+}
+
+fn decode<T: DeserializeOwned>(text: &str, what: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|e| Error::Stored { what: what.to_owned(), reason: e.to_string() })
+}
+
+fn uuid(text: &str, what: &str) -> Result<Uuid> {
+    Uuid::parse_str(text)
+        .map_err(|e| Error::Stored { what: what.to_owned(), reason: e.to_string() })
+}
+
+/// Counts are written from unsigned numbers, so a negative one was never stored.
+fn count(row: &SqliteRow, column: &str) -> u64 {
+    row.get::<i64, _>(column).try_into().unwrap_or_default()
+}
+
+fn maybe_count(row: &SqliteRow, column: &str) -> Option<u64> {
+    row.get::<Option<i64>, _>(column).and_then(|n| n.try_into().ok())
+}
+
+impl SqliteReader {
+    pub(crate) fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    pub(crate) async fn dead_runs(&self, now: TimeMicros) -> Result<Vec<RunId>> {
+        let found =
+            sqlx::query("select run_id, process, lease_until from runs where status = 'started'")
+                .fetch_all(&self.pool)
+                .await?;
+        let mut dead = Vec::new();
+        for row in found {
+            let process: ProcessIdentity = decode(row.get("process"), "runs.process")?;
+            if row.get::<i64, _>("lease_until") < now || process.is_gone() {
+                dead.push(RunId(uuid(row.get("run_id"), "runs.run_id")?));
+            }
+        }
+        Ok(dead)
+    }
+
+    pub(crate) async fn live_runs(&self) -> Result<Vec<RunId>> {
+        let found = sqlx::query("select run_id from runs where status = 'started'")
+            .fetch_all(&self.pool)
+            .await?;
+        found.iter().map(|row| Ok(RunId(uuid(row.get("run_id"), "runs.run_id")?))).collect()
+    }
+
+    pub(crate) async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>> {
+        let found = sqlx::query(
+            "select p.asset, p.partition_key, p.version_id, p.published_at, v.run_id,
+               v.row_count, v.size_bytes, v.code_version, v.io_manager
+             from pointers p join versions v on v.version_id = p.version_id
+             where p.environment = $1",
+        )
+        .bind(environment)
+        .fetch_all(&self.pool)
+        .await?;
+        let pointer = |row: SqliteRow| {
+            let asset: String = row.get("asset");
+            let pointer = Pointer {
+                asset: asset.clone(),
+                partition_key: row.get("partition_key"),
+                version: Version(uuid(row.get("version_id"), "pointers.version_id")?),
+                run_id: RunId(uuid(row.get("run_id"), "versions.run_id").unwrap_or_default()),
+                published_at: row.get("published_at"),
+                row_count: count(&row, "row_count"),
+                size_bytes: count(&row, "size_bytes"),
+                code_version: row.get("code_version"),
+                io_manager: row.get("io_manager"),
+            };
+            Ok((asset, pointer))
+        };
+        found.into_iter().map(pointer).collect()
+    }
+
+    pub(crate) async fn materialization(
+        &self,
+        version: Version,
+    ) -> Result<Option<Materialization>> {
+        let found = sqlx::query("select * from versions where version_id = $1")
+            .bind(version.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        found.map(|row| materialization(&row)).transpose()
+    }
+
+    pub(crate) async fn materializations(
+        &self,
+        asset: &str,
+        limit: u32,
+    ) -> Result<Vec<Materialization>> {
+        let found = sqlx::query(
+            "select * from versions where asset = $1 order by created_at desc limit $2",
+        )
+        .bind(asset)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        found.iter().map(materialization).collect()
+    }
+
+    pub(crate) async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
+        let found = sqlx::query("select * from runs order by run_id desc limit $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut runs = Vec::new();
+        for row in found {
+            runs.push(self.run_record(&row).await?);
+        }
+        Ok(runs)
+    }
+
+    pub(crate) async fn run(&self, id: &str) -> Result<RunRecord> {
+        if id == "latest" {
+            let newest = self.runs(1).await?.into_iter().next();
+            return newest.ok_or_else(|| Error::NoRun { run: id.to_owned() });
+        }
+        let plain: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+        let no_run = || Error::NoRun { run: id.to_owned() };
+        if plain.is_empty() || id.chars().any(|c| c != '-' && !c.is_ascii_hexdigit()) {
+            return Err(no_run());
+        }
+        let found = sqlx::query(
+            "select * from runs where replace(run_id, '-', '') like $1 || '%'
+               or replace(run_id, '-', '') like '%' || $1 limit 50",
+        )
+        .bind(plain.to_lowercase())
+        .fetch_all(&self.pool)
+        .await?;
+        match found.as_slice() {
+            [] => Err(no_run()),
+            [row] => self.run_record(row).await,
+            several => Err(Error::AmbiguousRun { run: id.to_owned(), count: several.len() }),
+        }
+    }
+
+    async fn run_record(&self, row: &SqliteRow) -> Result<RunRecord> {
+        let run_id: String = row.get("run_id");
+        let states =
+            sqlx::query("select state, count(*) as n from steps where run_id = $1 group by state")
+                .bind(&run_id)
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(RunRecord {
+            run_id: RunId(uuid(&run_id, "runs.run_id")?),
+            environment: row.get("environment"),
+            selection: row.get("selection"),
+            status: word(row.get("status"), "runs")?,
+            tags: decode(row.get("tags"), "runs.tags")?,
+            created_at: row.get("created_at"),
+            ended_at: row.get("ended_at"),
+            error: row.get("error"),
+            steps: states.iter().map(|row| (row.get("state"), count(row, "n"))).collect(),
+        })
+    }
+
+    pub(crate) async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>> {
+        let found = sqlx::query("select * from steps where run_id = $1 order by position")
+            .bind(run_id.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        let step = |row: &SqliteRow| {
+            Ok(StepRecord {
+                step_key: row.get("step_key"),
+                state: word(row.get("state"), "steps")?,
+                attempt: row.get("attempt"),
+                started_at: row.get("started_at"),
+                ended_at: row.get("ended_at"),
+                row_count: maybe_count(row, "row_count"),
+                size_bytes: maybe_count(row, "size_bytes"),
+                reason: row.get("reason"),
+            })
+        };
+        found.iter().map(step).collect()
+    }
+
+    pub(crate) async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>> {
+        let found = sqlx::query(
+            "select * from events where run_id = $1 and event_id > $2 order by event_id",
+        )
+        .bind(run_id.to_string())
+        .bind(after)
+        .fetch_all(&self.pool)
+        .await?;
+        let event = |row: &SqliteRow| {
+            Ok(EventRecord {
+                event_id: row.get("event_id"),
+                at: row.get("at"),
+                step_key: row.get("step_key"),
+                asset: row.get("asset"),
+                event: decode(row.get("payload"), "events.payload")?,
+            })
+        };
+        found.iter().map(event).collect()
+    }
+
+    pub(crate) async fn versions_in_use(&self) -> Result<HashSet<Version>> {
+        let found = sqlx::query(
+            "select version_id from pointers where version_id is not null
+             union select version_id from pins
+             union select version_id from attempts where status = 'running'
+             union select v.version_id from versions v
+               join runs r on r.run_id = v.run_id where r.status = 'started'",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        found
+            .iter()
+            .map(|row| Ok(Version(uuid(row.get("version_id"), "pointers.version_id")?)))
+            .collect()
+    }
+}
+
+fn materialization(row: &SqliteRow) -> Result<Materialization> {
+    Ok(Materialization {
+        asset: row.get("asset"),
+        run_id: RunId(uuid(row.get("run_id"), "versions.run_id").unwrap_or_default()),
+        created_at: row.get("created_at"),
+        duration_us: count(row, "duration_us"),
+        io_manager: row.get("io_manager"),
+        code_version: row.get("code_version"),
+        inputs: decode(row.get("inputs"), "versions.inputs")?,
+        metadata: decode(row.get("metadata"), "versions.metadata")?,
+        stored: Arc::new(decode(row.get("manifest"), "versions.manifest")?),
+    })
+}

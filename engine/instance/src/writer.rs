@@ -1,0 +1,70 @@
+//! The single writer: takes what has come in, commits it at once, and answers.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::request::{Reply, Request};
+use crate::sqlite::SqliteWriter;
+use crate::{Error, Result};
+
+/// Requests that may wait; senders wait when there are more.
+const QUEUE: usize = 4096;
+/// Requests that are committed together.
+const GROUP: usize = 512;
+
+type Waiting = (Request, oneshot::Sender<Result<Reply>>);
+
+/// A handle to the writer task; the task ends when the last handle is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Writer {
+    pub(crate) fn spawn(storage: SqliteWriter) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(work(storage, waiting));
+        Self { queue }
+    }
+
+    /// Returns when the request is durable, or refused.
+    pub(crate) async fn send(&self, request: Request) -> Result<Reply> {
+        self.enqueue(request).await?.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Returns when the request has its place in the queue; later requests come after it.
+    pub(crate) async fn enqueue(
+        &self,
+        request: Request,
+    ) -> Result<oneshot::Receiver<Result<Reply>>> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send((request, answer)).await.map_err(|_| Error::Closed)?;
+        Ok(answered)
+    }
+}
+
+async fn work(mut storage: SqliteWriter, mut waiting: mpsc::Receiver<Waiting>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
+        let (requests, answers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        match storage.apply(&requests).await {
+            Ok(replies) => {
+                for (answer, reply) in answers.into_iter().zip(replies) {
+                    // A sender that no longer waits was cancelled; its request stands.
+                    drop(answer.send(Ok(reply)));
+                }
+            }
+            // One bad request must not fail its neighbours, so each is tried alone.
+            Err(_) if requests.len() > 1 => {
+                for (request, answer) in requests.into_iter().zip(answers) {
+                    let reply = storage.apply(&[request]).await;
+                    drop(answer.send(reply.map(|mut replies| replies.remove(0))));
+                }
+            }
+            Err(error) => {
+                if let Some(answer) = answers.into_iter().next() {
+                    drop(answer.send(Err(error)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A dataflow engine: software-defined assets on Apache Arrow.
+//!
+//! This crate re-exports the others, and is all that a user's package depends on.
+//!
+//! ```no_run
+//! use arrowsmith::prelude::*;
+//!
+//! #[derive(Columns)]
+//! struct Order { customer: String, amount: f64 }
+//!
+//! #[derive(Columns)]
+//! struct Spent { customer: String, amount: f64 }
+//!
+//! /// What each customer has spent.
+//! #[asset(group = "marts")]
+//! fn spent(orders: Table<Order>) -> Vec<Spent> {
+//!     let mut spent = std::collections::BTreeMap::new();
+//!     for order in orders.rows() {
+//!         *spent.entry(order.customer).or_insert(0.0) += order.amount;
+//!     }
+//!     spent.into_iter().map(|(customer, amount)| Spent { customer, amount }).collect()
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     arrowsmith::main(
+//!         Repository::new("shop")
+//!             .with(sql_asset("orders", "select 'ada' as customer, 12.5 as amount"))
+//!             .with(assets![spent]),
+//!     )
+//! }
+//! ```
+
+extern crate self as arrowsmith;
+
+pub use arrowsmith_definitions::*;
+pub use arrowsmith_macros::{Columns, asset};
+pub use arrowsmith_sql::{SqlProject, SqlQuery, sql_asset, sql_project};
+pub use {arrow, datafusion, object_store};
+
+/// Storage: IO managers, stores, manifests, and the suite that a manager must pass.
+pub mod io {
+    pub use arrowsmith_io_manager::*;
+    pub use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
+}
+
+/// Runs, events and the catalog.
+pub mod instance {
+    pub use arrowsmith_instance::*;
+}
+
+/// Planning and running without the command line.
+pub mod execution {
+    pub use arrowsmith_execution::*;
+}
+
+/// What the definitions of a repository need.
+pub mod prelude {
+    pub use crate::{
+        Asset, AssetContext, AssetKey, BoxError, Columns, Date, Decimal, FunctionAsset,
+        RecordBatches, Repository, Table, Timestamp, asset, assets, sql_asset, sql_project,
+    };
+    pub use datafusion::dataframe::DataFrame;
+    pub use datafusion::prelude::{col, lit};
+}
+
+/// The command line of a repository: a binary that calls it *is* its CLI.
+pub fn main(repository: Repository) -> std::process::ExitCode {
+    arrowsmith_cli::main(Some(repository))
+}
+
+/// The command line of the project folder that it is started in.
+pub fn project_main() -> std::process::ExitCode {
+    arrowsmith_cli::main(None)
+}
+
+/// The assets of functions with `#[asset]`, as a `Vec<Asset>`.
+#[macro_export]
+macro_rules! assets {
+    ($($function:ty),* $(,)?) => {
+        ::std::vec![$(<$function>::asset()),*]
+    };
+}

@@ -1,0 +1,363 @@
+//! `#[asset]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Error, Expr, ExprArray, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Meta, Pat, Path,
+    Result, ReturnType, Token, Type,
+};
+
+const OPTIONS: [&str; 13] = [
+    "name",
+    "group",
+    "description",
+    "code_version",
+    "io_manager",
+    "tags",
+    "owners",
+    "kinds",
+    "partition_by",
+    "schema",
+    "timeout_secs",
+    "max_retries",
+    "retry_delay_secs",
+];
+
+/// One `name = value`.
+struct AssetOption {
+    name: Ident,
+    value: Expr,
+}
+
+impl Parse for AssetOption {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name: Ident = input.parse()?;
+        if !OPTIONS.contains(&name.to_string().as_str()) {
+            let expected = OPTIONS.join(", ");
+            let message = format!("unknown asset option `{name}`; expected one of: {expected}");
+            return Err(Error::new(name.span(), message));
+        }
+        input.parse::<Token![=]>()?;
+        Ok(Self { name, value: input.parse()? })
+    }
+}
+
+struct AssetOptions(Vec<AssetOption>);
+
+impl Parse for AssetOptions {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let options = input.parse_terminated(AssetOption::parse, Token![,])?;
+        Ok(Self(options.into_iter().collect()))
+    }
+}
+
+impl AssetOptions {
+    fn get(&self, name: &str) -> Option<&Expr> {
+        self.0.iter().find(|option| option.name == name).map(|option| &option.value)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<LitStr>> {
+        self.get(name).map(|value| literal_text(name, value)).transpose()
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<LitStr>> {
+        match self.get(name) {
+            None => Ok(Vec::new()),
+            Some(Expr::Array(ExprArray { elems, .. })) => {
+                elems.iter().map(|element| literal_text(name, element)).collect()
+            }
+            Some(other) => {
+                Err(Error::new(other.span(), format!("`{name}` is a list: `{name} = [\"…\"]`")))
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> Result<Option<&Path>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Expr::Path(path)) => Ok(Some(&path.path)),
+            Some(other) => Err(Error::new(other.span(), format!("`{name}` names a type"))),
+        }
+    }
+}
+
+fn literal_text(name: &str, value: &Expr) -> Result<LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
+        other => Err(Error::new(other.span(), format!("`{name}` is a text: `{name} = \"…\"`"))),
+    }
+}
+
+/// A parameter: its name, its type, and the key that it reads if that is not its name.
+struct Parameter {
+    name: Ident,
+    ty: Type,
+    key: Option<LitStr>,
+}
+
+pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut function: ItemFn = match syn::parse2(TokenStream::clone(item)) {
+        Ok(function) => function,
+        Err(error) => {
+            let error = error.to_compile_error();
+            return quote! { #error #item };
+        }
+    };
+    let parameters = parameters(&mut function);
+    let options = syn::parse2::<AssetOptions>(options);
+    let made = parameters.and_then(|parameters| definition(&function, &parameters, &options?));
+    // The function stays in the output also when the macro fails, so that editors keep working.
+    match made {
+        Ok(definition) => quote! { #function #definition },
+        Err(error) => {
+            let error = error.to_compile_error();
+            quote! { #function #error }
+        }
+    }
+}
+
+/// Takes `#[input]` off the parameters.
+fn parameters(function: &mut ItemFn) -> Result<Vec<Parameter>> {
+    let mut parameters = Vec::new();
+    for argument in &mut function.sig.inputs {
+        let FnArg::Typed(typed) = argument else {
+            return Err(Error::new(argument.span(), "an asset is a function without `self`"));
+        };
+        let mut key = None;
+        let mut kept = Vec::new();
+        for attribute in typed.attrs.drain(..) {
+            if attribute.path().is_ident("input") {
+                key = Some(input_key(&attribute)?);
+            } else {
+                kept.push(attribute);
+            }
+        }
+        typed.attrs = kept;
+        let Pat::Ident(name) = &*typed.pat else {
+            let message =
+                "a parameter has a plain name: the name says which upstream asset to read";
+            return Err(Error::new(typed.pat.span(), message));
+        };
+        parameters.push(Parameter { name: name.ident.clone(), ty: (*typed.ty).clone(), key });
+    }
+    Ok(parameters)
+}
+
+fn input_key(attribute: &Attribute) -> Result<LitStr> {
+    let mut key = None;
+    attribute.parse_nested_meta(|meta| {
+        if meta.path.is_ident("key") {
+            key = Some(meta.value()?.parse()?);
+            return Ok(());
+        }
+        Err(meta.error("unknown input option; expected `key`"))
+    })?;
+    key.ok_or_else(|| Error::new(attribute.span(), "write `#[input(key = \"…\")]`"))
+}
+
+#[expect(clippy::too_many_lines, reason = "one template reads better in one piece")]
+fn definition(
+    function: &ItemFn,
+    parameters: &[Parameter],
+    options: &AssetOptions,
+) -> Result<TokenStream> {
+    let name = &function.sig.ident;
+    let visibility = &function.vis;
+    let output: Type = match &function.sig.output {
+        ReturnType::Type(_, ty) => (**ty).clone(),
+        ReturnType::Default => {
+            let message = "an asset returns a table, such as a `DataFrame` or `Vec<Row>`";
+            return Err(Error::new(name.span(), message));
+        }
+    };
+    let declared = parameters.iter().map(|Parameter { name, ty, key }| {
+        let text = name.to_string();
+        let rename = key.iter().map(|key| {
+            quote! { declaration.rename(#text, &::arrowsmith::AssetReference::to(&key(#key))); }
+        });
+        let declare = quote_spanned! { ty.span() =>
+            <#ty as ::arrowsmith::AssetParam>::declare(#text, &mut declaration);
+        };
+        let place = place(name.span());
+        quote! { #declare declaration.place(#text, &#place); #(#rename)* }
+    });
+    let extracted = parameters.iter().enumerate().map(|(i, Parameter { name, ty, .. })| {
+        let (text, variable) = (name.to_string(), format_ident!("parameter_{i}"));
+        quote_spanned! { ty.span() =>
+            let #variable =
+                <#ty as ::arrowsmith::AssetParam>::extract(#text, &context).await?;
+        }
+    });
+    let arguments: Vec<Ident> =
+        (0..parameters.len()).map(|i| format_ident!("parameter_{i}")).collect();
+    let call = if function.sig.asyncness.is_some() {
+        quote! { #name(#(#arguments),*).await }
+    } else {
+        quote! {
+            ::arrowsmith::FunctionAsset::blocking(move || #name(#(#arguments),*)).await?
+        }
+    };
+    let output_span = output.span();
+    let schema = if let Some(row) = options.path("schema")? {
+        quote! { ::std::option::Option::Some(<#row as ::arrowsmith::Columns>::schema()) }
+    } else {
+        quote_spanned! { output_span => <#output as ::arrowsmith::IntoOutput>::schema() }
+    };
+    let into_plan = quote_spanned! { output_span =>
+        <#output as ::arrowsmith::IntoOutput>::into_plan(output, &context).await
+    };
+    let key_text = match options.text("name")? {
+        Some(text) => text,
+        None => LitStr::new(name.to_string().trim_start_matches("r#"), name.span()),
+    };
+    check_key(&key_text)?;
+    for Parameter { key, .. } in parameters {
+        key.as_ref().map_or(Ok(()), check_key)?;
+    }
+    // Tokens rather than text, so that comments and spacing are not code.
+    let code = {
+        let (signature, body) = (&function.sig, &function.block);
+        quote! { #signature #body }.to_string()
+    };
+    let attributes = attributes(function, options)?;
+    let place = place(name.span());
+    let documentation = format!("The asset of the function `{name}`.");
+    Ok(quote! {
+        #[doc = #documentation]
+        #[allow(non_camel_case_types, reason = "it is named like its function")]
+        #[derive(Debug)]
+        #visibility enum #name {}
+
+        impl #name {
+            /// The asset, as it is added to a repository.
+            #visibility fn asset() -> ::arrowsmith::Asset {
+                fn key(text: &str) -> ::arrowsmith::AssetKey {
+                    text.parse().expect("the macro has checked the key")
+                }
+                let mut declaration = ::arrowsmith::Declaration::default();
+                #(#declared)*
+                let function = ::arrowsmith::FunctionAsset::from_parts(
+                    declaration,
+                    #schema,
+                    #code,
+                    |context: ::arrowsmith::ComputeContext| ::std::boxed::Box::pin(async move {
+                        #(#extracted)*
+                        let output = #call;
+                        #into_plan
+                    }),
+                );
+                let mut asset = function.into_asset(key(#key_text));
+                asset.place = ::std::option::Option::Some(#place);
+                #attributes
+                asset
+            }
+        }
+    })
+}
+
+/// The place of a span, as the compiler knows it where the code is expanded.
+fn place(span: Span) -> TokenStream {
+    quote_spanned! { span =>
+        ::arrowsmith::Place::point(
+            ::std::file!(),
+            ::std::line!() as usize,
+            ::std::column!() as usize,
+        )
+    }
+}
+
+/// The same rules as those of `AssetKey`, so that a wrong key does not compile.
+fn check_key(text: &LitStr) -> Result<()> {
+    let value = text.value();
+    let plain = |segment: &str| {
+        let mut chars = segment.chars();
+        chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let quoted = |segment: &str| {
+        segment.len() > 2
+            && segment.starts_with('"')
+            && segment.ends_with('"')
+            && !segment.contains(char::is_control)
+    };
+    let segments: Vec<&str> = value.split(['.', '/']).collect();
+    if segments.len() <= 3 && segments.iter().all(|s| plain(s) || quoted(s)) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{value}` is not an asset key: it has one to three segments of letters, digits and `_`, \
+         joined by dots"
+    );
+    Err(Error::new(text.span(), message))
+}
+
+fn attributes(function: &ItemFn, options: &AssetOptions) -> Result<TokenStream> {
+    let description = match options.text("description")? {
+        Some(text) => Some(text.value()),
+        None => doc_comment(&function.attrs),
+    };
+    let mut statements = Vec::new();
+    if let Some(text) = description {
+        statements.push(quote! { asset = asset.with_description(#text); });
+    }
+    for (option, method) in [
+        ("group", "with_group"),
+        ("code_version", "with_code_version"),
+        ("io_manager", "with_io_manager"),
+    ] {
+        if let Some(text) = options.text(option)? {
+            let method = format_ident!("{method}");
+            statements.push(quote! { asset = asset.#method(#text); });
+        }
+    }
+    for tag in options.texts("tags")? {
+        statements.push(quote! { asset = asset.with_tag(#tag, ""); });
+    }
+    for owner in options.texts("owners")? {
+        statements.push(quote! { asset = asset.with_owner(#owner); });
+    }
+    for kind in options.texts("kinds")? {
+        statements.push(quote! { asset = asset.with_kind(#kind); });
+    }
+    let columns = options.texts("partition_by")?;
+    if !columns.is_empty() {
+        statements.push(quote! { asset = asset.with_partition_by([#(#columns),*]); });
+    }
+    if let Some(seconds) = options.get("timeout_secs") {
+        statements.push(quote! {
+            asset = asset.with_timeout(::std::time::Duration::from_secs(#seconds));
+        });
+    }
+    if let Some(retries) = options.get("max_retries") {
+        let delay = options.get("retry_delay_secs").map_or(quote! { 1 }, |d| quote! { #d });
+        statements.push(quote! {
+            asset = asset.with_retry(::arrowsmith::RetryPolicy {
+                max_retries: #retries,
+                delay: ::std::time::Duration::from_secs(#delay),
+                backoff: ::arrowsmith::Backoff::Exponential,
+                jitter: ::arrowsmith::Jitter::PlusMinus,
+            });
+        });
+    }
+    Ok(quote! { #(#statements)* })
+}
+
+fn doc_comment(attributes: &[Attribute]) -> Option<String> {
+    let lines: Vec<String> = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("doc"))
+        .filter_map(|attribute| match &attribute.meta {
+            Meta::NameValue(pair) => match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+                    Some(text.value().trim().to_owned())
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    let text = lines.join("\n").trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}

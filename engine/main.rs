@@ -1,0 +1,5 @@
+//! The `arrowsmith` command.
+
+fn main() -> std::process::ExitCode {
+    arrowsmith::project_main()
+}

@@ -1,0 +1,68 @@
+//! Options of a SQL file: TOML between `+++` lines inside its leading comment.
+
+use std::ops::Range;
+
+use arrowsmith_definitions::{Asset, Code, Diagnostic};
+
+use crate::attributes::{read_attributes, read_storage_and_policy};
+use crate::document::{Reader, Text};
+
+/// The byte range of the TOML in the text of a SQL file, if it has front matter.
+///
+/// # Errors
+/// The byte range of an opening `+++` that is never closed.
+pub(crate) fn find(text: &str) -> Result<Option<Range<usize>>, Range<usize>> {
+    let trimmed = text.trim_start();
+    let Some(comment) = trimmed.strip_prefix("/*") else { return Ok(None) };
+    let inside = comment.trim_start();
+    if !inside.starts_with("+++") {
+        return Ok(None);
+    }
+    let open = text.len() - inside.len();
+    let start = open + "+++".len();
+    // A closing mark begins a line or stands directly before the end of the comment.
+    let end_of_comment = text[start..].find("*/").map_or(text.len(), |at| start + at);
+    match text[start..end_of_comment].rfind("+++") {
+        Some(at) => Ok(Some(start..start + at)),
+        None => Err(open..start),
+    }
+}
+
+/// Reads the front matter of a file into its asset.
+pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
+    let range = match find(&text.text) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(range)) => range,
+        Err(range) => {
+            let message = "the front matter is not closed by `+++` before the comment ends";
+            let whole = Text { start: 0, ..text.clone() };
+            return vec![whole.problem(range, message)];
+        }
+    };
+    let text = Text { start: range.start, code: Code::FrontMatter, ..text.clone() };
+    let mut problems = Vec::new();
+    let source = text.text.clone();
+    let table = text.parse(&source[range], &mut problems);
+    if !problems.is_empty() {
+        return problems;
+    }
+    let mut reader = Reader::new(&text, "the front matter", table);
+    asset.attributes = read_attributes(&mut reader);
+    read_storage_and_policy(&mut reader, asset);
+    problems.extend(reader.finish());
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn front_matter_stands_in_the_first_comment_only() {
+        let text = "/* +++\na = 1\n+++ */\nselect 1";
+        assert_eq!(find(text).map(|r| r.map(|r| &text[r])), Ok(Some("\na = 1\n")));
+        assert_eq!(find("select 1 /* +++ a = 1 +++ */"), Ok(None));
+        assert_eq!(find("/* a comment */ select 1"), Ok(None));
+        assert_eq!(find("/* +++\na = 1\n*/ select 1"), Err(3..6));
+    }
+}

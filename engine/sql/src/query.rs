@@ -1,0 +1,250 @@
+//! A SQL query as the computation of an asset.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrowsmith_definitions::{
+    Asset, AssetKey, AssetReference, BoxError, Code, Compute, ComputeContext, Definitions,
+    Diagnostic, Input, InputSchema, Place, Repository, Resolution,
+};
+use async_trait::async_trait;
+use datafusion::common::DFSchema;
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::diagnose::{duplicate_columns, planner_note};
+use crate::document::Text;
+use crate::parse::{Query, first_word, span_place};
+use crate::{InputTable, Variables, diagnose, front_matter, plan_query, planning_session};
+
+/// A query that is checked against the schemas of its inputs, and planned over their versions.
+#[derive(Debug, Clone)]
+pub struct SqlQuery {
+    query: Query,
+}
+
+impl SqlQuery {
+    /// Parses a text and puts values in the place of its variables.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text alone.
+    pub fn parse(
+        file: &Arc<Path>,
+        text: &Arc<str>,
+        variables: &Variables,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut query = Query::parse(file, text).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        for (name, span) in variables.bind(&mut query.statement) {
+            let message = format!("`{name}` is no variable");
+            let problem = Diagnostic::error(Code::Variable, message).at(span_place(file, span));
+            problems.push(match variables.nearest_placeholder(&name) {
+                Some(near) => problem.did_you_mean(Some(near)),
+                None => problem.help("variables are declared in `[vars]` and used as `$var_NAME`"),
+            });
+        }
+        if problems.is_empty() { Ok(Self { query }) } else { Err(problems) }
+    }
+
+    /// The parsed query.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// One input for each table that the query names.
+    pub fn inputs(&self) -> Vec<Input> {
+        let input = |table: &crate::TableName| Input {
+            name: table.name.clone(),
+            reference: AssetReference { segments: table.segments.clone() },
+            expects: None,
+            place: Some(table.place.clone()),
+        };
+        self.query.tables.iter().map(input).collect()
+    }
+
+    fn check(&self, inputs: &[InputSchema<'_>]) -> Resolution {
+        let mut tables = HashMap::new();
+        for input in inputs {
+            match input.schema {
+                Some(schema) => {
+                    let columns = InputTable::Columns(Arc::clone(schema));
+                    tables.insert(input.name.to_owned(), columns);
+                }
+                // What could be said without these columns would only repeat their problem.
+                None => return Resolution::default(),
+            }
+        }
+        let state = planning_session();
+        let (plan, notes) = match plan_query(&self.query, state, &tables) {
+            Ok(planned) => planned,
+            Err(error) => {
+                return Resolution { schema: None, problems: diagnose(&self.query, &error) };
+            }
+        };
+        let notes = notes.iter();
+        let mut problems: Vec<_> = notes.map(|note| planner_note(&self.query, note)).collect();
+        problems.extend(duplicate_columns(&self.query, plan.schema()));
+        let schema = match state.optimize(&plan) {
+            Ok(optimized) => Some(output_schema(optimized.schema())),
+            Err(error) => {
+                problems.extend(diagnose(&self.query, &error));
+                None
+            }
+        };
+        Resolution { schema, problems }
+    }
+}
+
+/// The columns without the tables that they come from.
+fn output_schema(schema: &DFSchema) -> SchemaRef {
+    let plain = |field: &Arc<Field>| {
+        Field::new(field.name(), field.data_type().clone(), field.is_nullable())
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+}
+
+#[async_trait]
+impl Compute for SqlQuery {
+    fn kind(&self) -> &'static str {
+        "sql"
+    }
+
+    fn code(&self) -> Option<&str> {
+        Some(&self.query.text)
+    }
+
+    fn resolve(&self, key: &AssetKey, inputs: &[InputSchema<'_>]) -> Resolution {
+        let mut resolution = self.check(inputs);
+        let unknown = inputs.iter().find(|input| input.schema.is_none());
+        if let (Some(input), true) = (unknown, resolution.problems.is_empty()) {
+            let message = format!(
+                "`{key}` is not type-checked, since the columns of `{}` are not known",
+                input.key
+            );
+            let place = self.query.tables.iter().find(|t| t.name == input.name);
+            resolution.problems.push(
+                Diagnostic::warning(Code::UnknownSchema, message)
+                    .at(place.map(|table| table.place.clone()))
+                    .help("let its function return `Table<Row>`, or give it `schema = Row`"),
+            );
+        }
+        resolution
+    }
+
+    async fn compute(&self, context: ComputeContext) -> Result<Arc<dyn ExecutionPlan>, BoxError> {
+        let rows = context
+            .inputs
+            .iter()
+            .map(|input| (input.name.clone(), InputTable::Rows(Arc::clone(&input.table))));
+        let (plan, _) = plan_query(&self.query, &context.session, &rows.collect())?;
+        Ok(context.session.create_physical_plan(&plan).await?)
+    }
+}
+
+/// Adds the asset of a SQL text to a repository; what is wrong becomes a problem of it.
+///
+/// The text may begin with front matter. It is the same as a file of a project, for repositories
+/// that are written in Rust.
+///
+/// ```
+/// use arrowsmith_definitions::Repository;
+/// let repository = Repository::new("demo")
+///     .with(arrowsmith_sql::sql_asset("marts.delays", "select 1 as delay"));
+/// assert_eq!(repository.assets.len(), 1);
+/// ```
+#[track_caller]
+pub fn sql_asset(key: &str, sql: &str) -> impl Definitions + use<> {
+    let caller = std::panic::Location::caller();
+    let place = Place::point(caller.file(), caller.line() as usize, caller.column() as usize);
+    let file: Arc<Path> = Path::new(&format!("<{key}>")).into();
+    let (text, key) = (Arc::from(sql), key.parse::<AssetKey>());
+    SqlText { key: key.map_err(|e| e.to_string()), file, text, place }
+}
+
+struct SqlText {
+    key: Result<AssetKey, String>,
+    file: Arc<Path>,
+    text: Arc<str>,
+    place: Place,
+}
+
+impl Definitions for SqlText {
+    fn add_to(self, repository: &mut Repository) {
+        match self.key {
+            Ok(key) => {
+                let variables = Variables::default();
+                add_asset(repository, key, &self.file, &self.text, &variables);
+                if let Some(asset) = repository.assets.last_mut() {
+                    asset.place = Some(self.place);
+                }
+            }
+            Err(message) => {
+                let problem = Diagnostic::error(Code::Key, message).at(self.place);
+                repository.problems.push(problem);
+            }
+        }
+    }
+}
+
+/// Adds the asset of a text. It is there even when the text cannot be parsed, so that nothing
+/// downstream is said to read an unknown table.
+pub(crate) fn add_asset(
+    repository: &mut Repository,
+    key: AssetKey,
+    file: &Arc<Path>,
+    text: &Arc<str>,
+    variables: &Variables,
+) {
+    let mut comments = BTreeMap::new();
+    let mut asset = match SqlQuery::parse(file, text, variables) {
+        Ok(query) => {
+            let inputs = query.inputs();
+            comments.clone_from(&query.query.column_comments);
+            Asset::computed(key, Arc::new(query), inputs)
+        }
+        Err(problems) => {
+            repository.problems.extend(problems);
+            repository.broken.insert(key.clone());
+            Asset::computed(key, Arc::new(Unparsed), Vec::new())
+        }
+    };
+    let document =
+        Text { file: Arc::clone(file), text: Arc::clone(text), start: 0, code: Code::FrontMatter };
+    repository.problems.extend(front_matter::read(&document, &mut asset));
+    asset.attributes.kinds.insert("sql".to_owned());
+    asset.attributes.columns = comments;
+    asset.place = Some(first_word(file, text));
+    repository.assets.push(asset);
+}
+
+/// Adds an asset whose query cannot be known, so that only that is told and nothing downstream.
+pub(crate) fn add_unparsed(repository: &mut Repository, key: AssetKey, place: Place) {
+    repository.broken.insert(key.clone());
+    let mut asset = Asset::computed(key, Arc::new(Unparsed), Vec::new());
+    asset.place = Some(place);
+    repository.assets.push(asset);
+}
+
+/// Stands for a query whose text is wrong; its problem is told elsewhere.
+#[derive(Debug)]
+struct Unparsed;
+
+#[async_trait]
+impl Compute for Unparsed {
+    fn kind(&self) -> &'static str {
+        "sql"
+    }
+
+    fn code(&self) -> Option<&str> {
+        None
+    }
+
+    fn resolve(&self, _key: &AssetKey, _inputs: &[InputSchema<'_>]) -> Resolution {
+        Resolution::default()
+    }
+
+    async fn compute(&self, context: ComputeContext) -> Result<Arc<dyn ExecutionPlan>, BoxError> {
+        Err(format!("the query of `{}` cannot be parsed", context.key).into())
+    }
+}

@@ -1,0 +1,110 @@
+//! `arrowsmith.toml`: the project file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrowsmith_definitions::{Code, Diagnostic, IoManagerSettings, Limits};
+use serde_json::Value;
+
+use crate::Variables;
+use crate::document::{Reader, Text};
+use crate::source::{SourceSettings, read_sources};
+
+/// What a project file says.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) default_io_manager: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) variables: Variables,
+    pub(crate) io_managers: BTreeMap<String, IoManagerSettings>,
+    pub(crate) sources: Vec<SourceSettings>,
+}
+
+/// Reads a project file; what is wrong in it is told, and the rest is still used.
+pub(crate) fn read(file: &Arc<Path>, text: &Arc<str>, problems: &mut Vec<Diagnostic>) -> Settings {
+    let document =
+        Text { file: Arc::clone(file), text: Arc::clone(text), start: 0, code: Code::Project };
+    let mut settings = Settings::default();
+    let table = document.parse(text, problems);
+    let mut reader = Reader::new(&document, "the project file", table);
+    if let Some(mut project) = reader.table("project") {
+        settings.name = project.string("name");
+        settings.default_io_manager = project.string("io_manager");
+        problems.extend(project.finish());
+    }
+    if let Some(mut run) = reader.table("run") {
+        settings.limits = Limits {
+            max_concurrent: run.count("max_concurrent"),
+            memory_bytes: run.bytes("memory_limit"),
+            step_timeout: run.duration("step_timeout"),
+            run_timeout: run.duration("run_timeout"),
+        };
+        problems.extend(run.finish());
+    }
+    if let Some(mut vars) = reader.table("vars") {
+        let mut declared = Vec::new();
+        for (name, span, value) in vars.rest() {
+            match value {
+                Value::Array(_) | Value::Object(_) => vars.refuse(
+                    span,
+                    format!("variable `{name}` is a text, number, truth value, date or time"),
+                ),
+                value => declared.push((name, value)),
+            }
+        }
+        settings.variables = Variables::new(declared);
+        problems.extend(vars.finish());
+    }
+    if let Some(mut managers) = reader.table("io_managers") {
+        for (name, _, manager) in managers.tables() {
+            settings.io_managers.insert(name, read_io_manager(manager, problems));
+        }
+        problems.extend(managers.finish());
+    }
+    if let Some(sources) = reader.table("sources") {
+        settings.sources = read_sources(&document, sources, problems);
+    }
+    problems.extend(reader.finish());
+    settings
+}
+
+/// Everything but the named keys is an option of the manager, which knows them itself.
+fn read_io_manager(mut reader: Reader<'_>, problems: &mut Vec<Diagnostic>) -> IoManagerSettings {
+    let place = reader.place();
+    let kind = reader.string("type").unwrap_or_else(|| "parquet".to_owned());
+    let store = reader.string("store");
+    let fsync = reader.boolean("fsync");
+    let mut store_settings = BTreeMap::new();
+    if let Some(mut settings) = reader.table("store_settings") {
+        for (name, span, value) in settings.rest() {
+            match value {
+                Value::String(text) => {
+                    store_settings.insert(name, text);
+                }
+                Value::Bool(_) | Value::Number(_) => {
+                    store_settings.insert(name, value.to_string());
+                }
+                // Secrets stay out of project files: `{ env = "NAME" }` names where they are.
+                Value::Object(object) if object.len() == 1 && object.contains_key("env") => {
+                    let variable = object["env"].as_str().unwrap_or_default();
+                    match std::env::var(variable) {
+                        Ok(secret) => {
+                            store_settings.insert(name, secret);
+                        }
+                        Err(_) => settings.refuse(
+                            span,
+                            format!("`{name}` is in `{variable}`, which the environment lacks"),
+                        ),
+                    }
+                }
+                _ => settings.refuse(span, format!("`{name}` is a text or `{{ env = \"NAME\" }}`")),
+            }
+        }
+        problems.extend(settings.finish());
+    }
+    let options = reader.rest().into_iter().map(|(name, _, value)| (name, value)).collect();
+    problems.extend(reader.finish());
+    IoManagerSettings { kind, store, fsync, store_settings, options, place: Some(place) }
+}

@@ -1,0 +1,101 @@
+//! What was inferred, kept by the names, sizes and times of the files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::convert::{IpcSchemaEncoder, fb_to_schema};
+use arrow::ipc::root_as_schema;
+use object_store::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use super::SourceSettings;
+
+/// Inferred schemas of a project, in one file of its home.
+///
+/// Losing it costs time and nothing else, so that errors in reading and writing it are no errors.
+#[derive(Debug, Default)]
+pub(crate) struct SchemaCache {
+    path: PathBuf,
+    entries: BTreeMap<String, Entry>,
+    changed: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    /// Of the declaration and every file.
+    fingerprint: String,
+    schema_ipc: Vec<u8>,
+}
+
+impl SchemaCache {
+    pub(crate) fn open(home: &Path) -> Self {
+        let path = home.join("cache").join("sources.json");
+        let read = std::fs::read(&path).ok();
+        let entries = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Self { path, entries: entries.unwrap_or_default(), changed: false }
+    }
+
+    pub(super) fn get(&self, settings: &SourceSettings, fingerprint: &str) -> Option<SchemaRef> {
+        let entry = self.entries.get(settings.key.as_str())?;
+        if entry.fingerprint != fingerprint {
+            return None;
+        }
+        let schema = root_as_schema(&entry.schema_ipc).ok()?;
+        Some(fb_to_schema(schema).into())
+    }
+
+    pub(super) fn put(&mut self, settings: &SourceSettings, fingerprint: &str, schema: &SchemaRef) {
+        let message = IpcSchemaEncoder::new().schema_to_fb(schema);
+        let entry = Entry {
+            fingerprint: fingerprint.to_owned(),
+            schema_ipc: message.finished_data().to_vec(),
+        };
+        self.entries.insert(settings.key.to_string(), entry);
+        self.changed = true;
+    }
+
+    /// Writes it if it changed, by replacing the file as a whole.
+    pub(crate) fn save(&self) {
+        if !self.changed {
+            return;
+        }
+        let Ok(bytes) = serde_json::to_vec(&self.entries) else { return };
+        let Some(folder) = self.path.parent() else { return };
+        let temporary = folder.join(format!("sources.{}.tmp", std::process::id()));
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&temporary, bytes))
+            .and_then(|()| std::fs::rename(&temporary, &self.path));
+        if let Err(error) = written {
+            tracing::debug!(%error, path = %self.path.display(), "schemas were not cached");
+        }
+    }
+}
+
+/// Changes when the declaration or any file does.
+pub(super) fn fingerprint(settings: &SourceSettings, objects: &[ObjectMeta]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |part: &str| {
+        hasher.update(part.as_bytes());
+        hasher.update(&[0]);
+    };
+    add(env!("CARGO_PKG_VERSION"));
+    add(&settings.path);
+    add(settings.format.name());
+    add(&format!(
+        "{:?} {} {} {} {}",
+        settings.compression,
+        settings.delimiter,
+        settings.quote,
+        settings.header,
+        settings.infer_rows
+    ));
+    for null in &settings.nulls {
+        add(null);
+    }
+    for object in objects {
+        add(object.location.as_ref());
+        add(&format!("{} {}", object.size, object.last_modified.timestamp_micros()));
+    }
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,24 @@
+/* +++
+description = "Flights and delays of each carrier on each day, with a rolling week."
+group = "marts"
++++ */
+with days as (
+  select
+    carrier,
+    flight_date,
+    count(*) as flights,
+    sum(case when is_cancelled then 1 else 0 end) as cancelled,
+    avg(departure_delay) as mean_delay
+  from staging.flights
+  group by carrier, flight_date
+)
+select
+  carrier,
+  flight_date,
+  flights,
+  cancelled,
+  mean_delay,                                                 -- minutes
+  avg(mean_delay) over (
+    partition by carrier order by flight_date rows between 6 preceding and current row
+  ) as mean_delay_7_days
+from days

@@ -1,0 +1,16 @@
+/* +++
+description = "How much each plane flew."
+group = "marts"
++++ */
+select
+  tail_number,
+  any_value(manufacturer) as manufacturer,
+  any_value(plane_age) as plane_age,                          -- years
+  count(*) as flights,
+  sum(air_time) / 60 as hours_in_air,
+  sum(distance) as miles,
+  max(flight_date) as last_flight
+from flight_facts
+where tail_number is not null and not is_cancelled
+group by tail_number
+having count(*) >= $var_min_flights

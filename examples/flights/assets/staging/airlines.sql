@@ -1,0 +1,5 @@
+/* +++
+description = "Carriers."
+group = "staging"
++++ */
+select carrier, name as carrier_name from raw.airlines

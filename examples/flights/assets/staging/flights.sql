@@ -1,0 +1,25 @@
+/* +++
+description = "Flights with a date, a scheduled moment of departure, and flags for what went wrong."
+group = "staging"
+owners = ["team:operations"]
+[io]
+sort_by = ["flight_date"]
++++ */
+select
+  cast(make_date(year, month, day) as date) as flight_date,   -- local date of departure
+  time_hour,                                                  -- scheduled hour of departure, UTC
+  month,
+  carrier,                                                    -- IATA code of the operating carrier
+  flight as flight_number,
+  tailnum as tail_number,
+  origin,
+  dest as destination,
+  hour as scheduled_hour,                                     -- local hour of departure
+  dep_delay as departure_delay,                               -- minutes, negative is early
+  arr_delay as arrival_delay,                                 -- minutes, negative is early
+  air_time,                                                   -- minutes
+  distance,                                                   -- miles
+  dep_time is null as is_cancelled,
+  dep_time is not null and arr_delay is null as is_diverted,
+  coalesce(dep_delay, 0) >= $var_delayed_minutes as is_delayed
+from raw.flights

@@ -1,0 +1,7 @@
+/* +++
+description = "Customers of each tier."
+group = "marts"
++++ */
+select tier, count(*) as customers, sum(points) as points
+from loyalty
+group by tier

@@ -1,0 +1,146 @@
+//! Tables in the memory of this process: for tests, benchmarks and values that need no disk.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, collect_partitioned};
+
+use crate::{
+    Damage, Depth, Error, IoManager, OptionProblem, Options, Result, StoredTable, TableSchema,
+    Version, VersionEntry, WriteTarget, nearest,
+};
+
+/// Keeps the batches of each version; they go when the process ends.
+///
+/// It has no options and ignores `partition_by`, since it has no files to lay out.
+#[derive(Debug, Default)]
+pub struct MemoryIoManager {
+    tables: Mutex<HashMap<Version, Kept>>,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    table: String,
+    schema: SchemaRef,
+    partitions: Arc<Vec<Vec<RecordBatch>>>,
+    size_bytes: u64,
+    stored: StoredTable,
+}
+
+impl MemoryIoManager {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn kept(&self, version: Version) -> Option<Kept> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+    }
+}
+
+#[async_trait]
+impl IoManager for MemoryIoManager {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn store_url(&self) -> String {
+        "memory:".to_owned()
+    }
+
+    fn check_options(&self, options: &Options) -> Vec<OptionProblem> {
+        let problem = |option: &String| OptionProblem {
+            option: option.clone(),
+            message: "the memory manager has no options".to_owned(),
+            suggestion: nearest(option, []).map(str::to_owned),
+        };
+        options.keys().map(problem).collect()
+    }
+
+    async fn write(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        target: &WriteTarget,
+    ) -> Result<StoredTable> {
+        let schema = input.schema();
+        let partitions = collect_partitioned(input, context).await.map_err(Error::query)?;
+        let batches = partitions.iter().flatten();
+        let row_count = batches.clone().map(|b| b.num_rows() as u64).sum();
+        let size_bytes = batches.map(|b| b.get_array_memory_size() as u64).sum();
+        let stored = StoredTable {
+            manager: self.kind().to_owned(),
+            store: self.store_url(),
+            table: target.table.to_string(),
+            version: target.version,
+            schema: TableSchema::new(Arc::clone(&schema)),
+            partition_by: Vec::new(),
+            files: Vec::new(),
+            row_count,
+            size_bytes,
+            labels: target.labels.clone(),
+        };
+        let kept = Kept {
+            table: stored.table.clone(),
+            schema,
+            partitions: Arc::new(partitions),
+            size_bytes,
+            stored: stored.clone(),
+        };
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.insert(target.version, kept);
+        Ok(stored)
+    }
+
+    fn provider(&self, stored: &Arc<StoredTable>) -> Result<Arc<dyn TableProvider>> {
+        let kept = self.kept(stored.version).ok_or_else(|| Error::Missing {
+            table: stored.table.clone(),
+            version: stored.version.to_string(),
+            store: "the memory of this process".to_owned(),
+        })?;
+        let table = MemTable::try_new(kept.schema, kept.partitions.to_vec());
+        Ok(Arc::new(table.map_err(Error::query)?))
+    }
+
+    async fn verify(&self, stored: &StoredTable, _depth: Depth) -> Result<Vec<Damage>> {
+        let damage = Damage {
+            path: stored.directory(),
+            reason: "it is not in the memory of this process".to_owned(),
+        };
+        Ok(if self.kept(stored.version).is_some() { vec![] } else { vec![damage] })
+    }
+
+    fn locate(&self, _stored: &StoredTable) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn versions(&self) -> Result<Vec<VersionEntry>> {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = |(version, kept): (&Version, &Kept)| VersionEntry {
+            table: kept.table.clone(),
+            version: *version,
+            last_modified: version.created_at(),
+            size_bytes: kept.size_bytes,
+        };
+        Ok(tables.iter().map(entry).collect())
+    }
+
+    async fn manifest(&self, entry: &VersionEntry) -> Result<Option<StoredTable>> {
+        Ok(self.kept(entry.version).map(|kept| kept.stored))
+    }
+
+    async fn remove(&self, entry: &VersionEntry) -> Result<u64> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(tables.remove(&entry.version).map_or(0, |kept| kept.size_bytes))
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! The stored form of a manifest, format 1.
+//!
+//! The schema is kept as an Arrow IPC message in base64, which is what Parquet footers do too; the
+//! list of columns beside it is for people.
+
+use std::collections::BTreeMap;
+
+use arrow::ipc::convert::{IpcSchemaEncoder, fb_to_schema};
+use arrow::ipc::root_as_schema;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{StoredFile, StoredTable, TableSchema, Version};
+
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    manager: String,
+    store: String,
+    table: String,
+    version: Version,
+    columns: Vec<Column>,
+    schema_ipc: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    partition_by: Vec<String>,
+    files: Vec<StoredFile>,
+    row_count: u64,
+    size_bytes: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Column {
+    name: String,
+    r#type: String,
+    nullable: bool,
+}
+
+impl Serialize for StoredTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let columns = self.schema.columns().map(|field| Column {
+            name: field.name().clone(),
+            r#type: field.data_type().to_string(),
+            nullable: field.is_nullable(),
+        });
+        let message = IpcSchemaEncoder::new().schema_to_fb(self.schema.arrow());
+        Manifest {
+            format: FORMAT,
+            manager: self.manager.clone(),
+            store: self.store.clone(),
+            table: self.table.clone(),
+            version: self.version,
+            columns: columns.collect(),
+            schema_ipc: STANDARD.encode(message.finished_data()),
+            partition_by: self.partition_by.clone(),
+            files: self.files.clone(),
+            row_count: self.row_count,
+            size_bytes: self.size_bytes,
+            labels: self.labels.clone(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let manifest = Manifest::deserialize(deserializer)?;
+        if manifest.format != FORMAT {
+            let format = manifest.format;
+            return Err(Error::custom(format!(
+                "manifest format {format} is not known to this version of Arrowsmith, which \
+                 reads format {FORMAT}"
+            )));
+        }
+        let bytes = STANDARD.decode(&manifest.schema_ipc).map_err(Error::custom)?;
+        let message = root_as_schema(&bytes).map_err(Error::custom)?;
+        let schema = TableSchema::new(fb_to_schema(message).into());
+        Ok(Self {
+            manager: manifest.manager,
+            store: manifest.store,
+            table: manifest.table,
+            version: manifest.version,
+            schema,
+            partition_by: manifest.partition_by,
+            files: manifest.files,
+            row_count: manifest.row_count,
+            size_bytes: manifest.size_bytes,
+            labels: manifest.labels,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! The default IO manager: tables as immutable Parquet files.
+//!
+//! [`ParquetIoManager`] executes the partitions of a plan concurrently, one writer each, into
+//! `<table>/<version>/<hive path>/<partition>-<n>.parquet`, hashes every byte on its way, and seals
+//! the version with a manifest. Reading needs no listing: the manifest names the files, their
+//! lengths and their statistics.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `options.rs` | the options of TOML and of assets, as `WriterProperties` |
+//! | `write.rs` | plan → streams → files |
+//! | `hive.rs` | splits a stream by the values of hive columns |
+//! | `file.rs` | one file: encode, hash, upload, collect statistics |
+//! | `read.rs` | files → `TableProvider` |
+//!
+//! It knows no graph, run or job; what they want to find in a footer comes as labels.
+
+mod file;
+mod hive;
+mod manager;
+mod options;
+mod read;
+mod write;
+
+pub use manager::ParquetIoManager;
+pub use options::ParquetOptions;

@@ -1,0 +1,93 @@
+//! SIGKILL in the middle of writing: the previous version stays, and nothing is left behind.
+
+use std::time::Duration;
+
+use crate::support::Project;
+
+const PROJECT: &str = r#"== arrowsmith.toml
+[project]
+name = "crash"
+[vars]
+generation = 0
+== assets/big.sql
+select v.value as n, v.value * 7 % 1000 as m, $var_generation as generation
+from generate_series(1, 400000) as v(value)
+== assets/small.sql
+select generation, count(*) as n from big group by generation
+"#;
+
+/// How often the process is killed; `ARROWSMITH_KILLS=50` is what a release is tested with.
+fn kills() -> u32 {
+    std::env::var("ARROWSMITH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+}
+
+fn generation_of(project: &Project) -> String {
+    let sql = "select max(generation) as g, min(generation) as l, count(*) as n from big";
+    project.ok(&["query", sql, "-f", "csv"])
+}
+
+#[test]
+fn a_killed_run_leaves_the_previous_version_current_and_no_orphan() {
+    let project = Project::new(PROJECT);
+    project.ok(&["materialize"]);
+    let began = std::time::Instant::now();
+    project.ok(&["materialize", "--var", "generation=1"]);
+    let whole = began.elapsed();
+    let mut current = 1;
+    for kill in 0..kills() {
+        let next = current + 1;
+        let mut child = project
+            .command(&["materialize", "-q", "--var", &format!("generation={next}")])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("a process");
+        std::thread::sleep(whole.mul_f64(f64::from(kill + 1) / f64::from(kills() + 1)));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        // Either whole old or whole new, never a mixture, and every file as it was written.
+        let found = generation_of(&project);
+        let whole_version = |g: i32| format!("g,l,n\n{g},{g},400000\n");
+        if found == whole_version(next) {
+            current = next;
+        } else {
+            assert_eq!(found, whole_version(current), "after kill {kill}");
+        }
+        project.ok(&["fsck"]);
+    }
+    // A run that was killed is not running any more, and the next one succeeds.
+    let runs = project.ok(&["run", "list", "-n", "100", "-f", "csv"]);
+    assert!(!runs.contains(",started,"), "{runs}");
+    project.ok(&["materialize", "--var", "generation=99"]);
+    assert_eq!(generation_of(&project), "g,l,n\n99,99,400000\n");
+    project.ok(&["vacuum", "--retention", "0"]);
+    let left = project.ok(&["vacuum", "--retention", "0", "-f", "json"]);
+    assert!(left.contains("\"removed\": []") && left.contains("\"kept\": 2"), "{left}");
+    let warehouse = project.path().join(".arrowsmith/warehouse");
+    let tables =
+        ["big", "small"].map(|t| std::fs::read_dir(warehouse.join(t)).expect("a table").count());
+    assert_eq!(tables, [1, 1], "one version of each table is left");
+}
+
+#[test]
+fn the_first_interrupt_stops_in_an_orderly_way() {
+    let project = Project::new(&PROJECT.replace("400000", "200000000"));
+    let mut child = project
+        .command(&["materialize"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("a process");
+    // The line that says that the step began is what the signal waits for.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+        child.stderr.take().expect("standard error"),
+    ));
+    assert!(lines.any(|line| line.expect("a line").contains("start  big")));
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.expect("kill runs").success());
+    let began = std::time::Instant::now();
+    let status = child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(30), "it hangs");
+    let shown = project.ok(&["run", "show", "-f", "csv"]);
+    assert!(shown.contains("big,canceled"), "{shown}");
+}

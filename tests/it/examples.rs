@@ -1,0 +1,52 @@
+//! The example programs do what their comments say.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// The program of an example, which cargo builds beside the tests.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("this program");
+    let profile = tests.parent().and_then(|deps| deps.parent()).expect("the profile's folder");
+    profile.join("examples").join(name)
+}
+
+#[track_caller]
+fn ok(name: &str, home: &TempDir, arguments: &[&str]) -> String {
+    let output = Command::new(program(name))
+        .args(arguments)
+        .env("ARROWSMITH_HOME", home.path())
+        .output()
+        .expect("an example that is built");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{name} {arguments:?}: {told}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_program_of_rust_and_sql_assets_is_its_own_command_line() {
+    let home = TempDir::new().expect("a folder");
+    ok("rust_assets", &home, &["check"]);
+    ok("rust_assets", &home, &["materialize"]);
+    let query = "select station, celsius, rank from hottest order by rank";
+    let hottest = ok("rust_assets", &home, &["query", query, "-f", "csv"]);
+    assert_eq!(hottest, "station,celsius,rank\nhill,28.0,1\nharbour,27.0,2\nairport,22.0,3\n");
+    let shown = ok("rust_assets", &home, &["asset", "show", "maxima", "-f", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["asset"]["current"]["metadata"]["stations"], 3);
+    assert_eq!(shown["asset"]["owners"][0], "team:climate");
+}
+
+#[test]
+fn a_users_own_package_mixes_sql_files_and_rust() {
+    let home = TempDir::new().expect("a folder");
+    // The program names the folder that it was built in; `--project` says where it is now.
+    let folder = crate::support::examples().join("user_project").display().to_string();
+    let run = |arguments: &[&str]| {
+        ok("user_project", &home, &[arguments, &["--project", &folder]].concat())
+    };
+    run(&["materialize"]);
+    let tiers = run(&["query", "select * from tiers order by tier", "-f", "csv"]);
+    assert_eq!(tiers, "tier,customers,points\nbronze,1,8.0\nsilver,3,115.0\n");
+}

@@ -1,0 +1,17 @@
+//! One integration binary, because each one links DataFusion. A module a topic; every test goes
+//! through a public interface: the library's, or the command line's.
+#![expect(clippy::disallowed_methods, reason = "tests wait for processes by the machine's clock")]
+
+mod check;
+mod cli;
+mod crash;
+mod examples;
+mod execution;
+mod flights;
+mod io_managers;
+mod rust_assets;
+mod s3;
+mod selection;
+mod support;
+mod templates;
+mod tpch;

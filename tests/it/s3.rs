@@ -1,0 +1,132 @@
+//! Stores and sources on a real S3-compatible server, which runs in this process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrowsmith::io::{Durability, ParquetIoManager, ParquetOptions, Store, conformance};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::support::Project;
+
+const KEY: &str = "arrowsmith";
+const SECRET: &str = "CANARY-of-the-tests";
+
+/// A server with one empty bucket `lake`; it ends with the test.
+struct Server {
+    folder: TempDir,
+    address: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        std::fs::create_dir(folder.path().join("lake")).expect("a bucket");
+        let files = s3s_fs::FileSystem::new(folder.path()).expect("a file system");
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = service.build();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        runtime.spawn(async move {
+            let http = Builder::new(TokioExecutor::new());
+            while let Ok((socket, _)) = listener.accept().await {
+                let connection = http.serve_connection(TokioIo::new(socket), service.clone());
+                tokio::spawn(connection.into_owned());
+            }
+        });
+        Self { folder, address, _runtime: runtime }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+#[test]
+fn parquet_keeps_the_contract_on_s3() {
+    let server = Server::start();
+    let settings = BTreeMap::from(
+        [
+            ("endpoint", server.endpoint().as_str()),
+            ("allow_http", "true"),
+            ("region", "us-east-1"),
+            ("access_key_id", KEY),
+            ("secret_access_key", SECRET),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let store = Store::open("s3://lake/ware/house", Path::new("/"), Durability::None, &settings);
+    let manager = ParquetIoManager::new(store.expect("a store"), ParquetOptions::default());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(conformance::check(Arc::new(manager)));
+}
+
+#[test]
+fn a_project_moves_to_s3_by_its_settings() {
+    let server = Server::start();
+    let bucket = server.folder.path().join("lake");
+    let project = Project::new("");
+    project.ok(&["init", "."]);
+    std::fs::create_dir(bucket.join("raw")).expect("a folder");
+    std::fs::copy(project.path().join("data/orders.csv"), bucket.join("raw/orders.csv"))
+        .expect("an object");
+    let settings = std::fs::read_to_string(project.path().join("arrowsmith.toml"));
+    let settings = settings.expect("a project file").replace("data/orders.csv", "s3://lake/raw/");
+    let settings = settings.replace("path =", "format = \"csv\"\npath =");
+    let store = format!(
+        "[io_managers.default]\nstore = \"s3://lake/warehouse\"\n\
+         [io_managers.default.store_settings]\nendpoint = \"{}\"\nallow_http = true\n\
+         region = \"us-east-1\"\naccess_key_id = \"{KEY}\"\n\
+         secret_access_key = {{ env = \"LAKE_SECRET\" }}\n",
+        server.endpoint()
+    );
+    project.write("arrowsmith.toml", &format!("{settings}\n{store}"));
+    let run = |arguments: &[&str]| {
+        let output = project
+            .command(arguments)
+            .env("LAKE_SECRET", SECRET)
+            .env("AWS_ENDPOINT", server.endpoint())
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .output()
+            .expect("a command that runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    run(&["materialize"]);
+    run(&["materialize"]);
+    let best = run(&["query", "select customer from top_customers where rank = 1", "-f", "csv"]);
+    assert_eq!(best, "customer\nedsger\n");
+    let files = run(&["files", "top_customers"]);
+    assert!(files.starts_with("s3://lake/warehouse/marts/top_customers/"), "{files}");
+    run(&["fsck"]);
+    run(&["vacuum", "--retention", "0"]);
+    // The server keeps a folder for a prefix without objects.
+    let table = std::fs::read_dir(bucket.join("warehouse/marts/top_customers")).expect("a table");
+    let manifests = table.flatten().filter(|v| v.path().join("_manifest.json").exists());
+    assert_eq!(manifests.count(), 1, "the superseded version is gone");
+
+    // The secret is nowhere but in the environment.
+    let home = project.path().join(".arrowsmith");
+    for file in [home.join("instance.db"), home.join("instance.db-wal")] {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        assert!(!bytes.windows(SECRET.len()).any(|w| w == SECRET.as_bytes()), "{file:?}");
+    }
+    let wrong = project.command(&["check"]).env_remove("LAKE_SECRET").output().expect("it runs");
+    assert_eq!(wrong.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(told.contains("`LAKE_SECRET`, which the environment lacks"), "{told}");
+}

@@ -1,0 +1,104 @@
+//! Projects made of text, and the command line run on them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A project folder that goes with the test.
+pub(crate) struct Project {
+    folder: TempDir,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Project {
+    /// Files of a fixture: a line `== path` begins each.
+    pub(crate) fn new(fixture: &str) -> Self {
+        let project = Self { folder: TempDir::new().expect("a temporary folder") };
+        let mut current: Option<(&str, String)> = None;
+        for line in fixture.lines() {
+            if let Some(path) = line.strip_prefix("== ") {
+                if let Some((path, text)) = current.replace((path.trim(), String::new())) {
+                    project.write(path, &text);
+                }
+            } else if let Some((_, text)) = &mut current {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        if let Some((path, text)) = current {
+            project.write(path, &text);
+        }
+        project
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a written file");
+    }
+
+    /// The command line, with the project as its working directory.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arrowsmith"));
+        command.args(arguments).current_dir(self.path());
+        for name in ["ARROWSMITH_HOME", "ARROWSMITH_PROJECT", "GITHUB_ACTIONS", "NO_COLOR"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().expect("a command that runs"))
+    }
+
+    /// Runs a command that must go well; returns its data.
+    #[track_caller]
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?} failed\n{}\n{}", ran.out, ran.err);
+        ran.out
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The folder of the examples.
+pub(crate) fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// Copies a folder with everything in it but what begins with a dot.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to.join(name));
+        } else {
+            std::fs::copy(entry.path(), to.join(name)).expect("a copied file");
+        }
+    }
+}

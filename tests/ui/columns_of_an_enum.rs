@@ -1,0 +1,9 @@
+use arrowsmith::prelude::*;
+
+#[derive(Columns)]
+enum Order {
+    Big,
+    Small,
+}
+
+fn main() {}
