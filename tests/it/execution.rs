@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arrowsmith::execution::{Engine, EngineOptions, RunOptions, RunReport, Silent};
 use arrowsmith::instance::{
-    Event, Instance, NewAttempt, NewRun, NewVersion, ProcessIdentity, Publish, Published, Refusal,
-    RunId, RunStatus, StepRecord, StepState, Target,
+    EndStep, Event, Instance, NewAttempt, NewRun, NewVersion, ProcessIdentity, Publish, Published,
+    Refusal, RunId, RunStatus, StepRecord, StepState, Target,
 };
 use arrowsmith::io::{IoManager, MemoryIoManager, Version, WriteTarget};
 use arrowsmith::prelude::*;
@@ -280,6 +280,11 @@ async fn long_chains_are_walked_without_recursion() {
     assert_eq!(report.status, RunStatus::Success);
 }
 
+/// One in a database and one in memory; both keep the same promises.
+async fn instances(folder: &Path) -> [Instance; 2] {
+    [Instance::open(folder).await.expect("an instance"), Instance::in_memory()]
+}
+
 /// A run, and an attempt of it for the table `t`.
 async fn begun(instance: &Instance, at: i64, process: ProcessIdentity) -> (RunId, NewAttempt) {
     let run_id = RunId(uuid::Uuid::now_v7());
@@ -345,37 +350,79 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
 #[tokio::test]
 async fn an_older_attempt_never_replaces_a_newer_one() {
     let folder = TempDir::new().expect("a folder");
-    let instance = Instance::open(folder.path()).await.expect("an instance");
-    let (_, older) = begun(&instance, 1, ProcessIdentity::current()).await;
-    let (_, newer) = begun(&instance, 2, ProcessIdentity::current()).await;
-    assert_eq!(publish(&instance, &newer).await, Published::Yes(vec![]));
-    assert_eq!(publish(&instance, &older).await, Published::No(Refusal::Superseded));
-    let pointers = instance.pointers("main").await.expect("pointers");
-    assert_eq!(pointers["t"].version, newer.version);
+    for instance in instances(folder.path()).await {
+        let (_, older) = begun(&instance, 1, ProcessIdentity::current()).await;
+        let (_, newer) = begun(&instance, 2, ProcessIdentity::current()).await;
+        assert_eq!(publish(&instance, &newer).await, Published::Yes(vec![]));
+        assert_eq!(publish(&instance, &older).await, Published::No(Refusal::Superseded));
+        let pointers = instance.pointers("main").await.expect("pointers");
+        assert_eq!(pointers["t"].version, newer.version);
+    }
 }
 
 #[tokio::test]
 async fn an_attempt_declared_dead_can_never_publish() {
     let folder = TempDir::new().expect("a folder");
-    let instance = Instance::open(folder.path()).await.expect("an instance");
-    let gone = ProcessIdentity { pid: u32::MAX, ..ProcessIdentity::current() };
-    let (run_id, attempt) = begun(&instance, 1, gone).await;
-    assert_eq!(instance.recover(2).await.expect("recovered"), [run_id]);
-    let refused = publish(&instance, &attempt).await;
-    assert!(matches!(refused, Published::No(Refusal::NotRunning(_))), "{refused:?}");
-    let run = instance.run(&run_id.to_string()).await.expect("the run");
-    assert_eq!(run.status, RunStatus::Failure);
-    assert!(instance.recover(3).await.expect("nothing more").is_empty());
+    for instance in instances(folder.path()).await {
+        let gone = ProcessIdentity { pid: u32::MAX, ..ProcessIdentity::current() };
+        let (run_id, attempt) = begun(&instance, 1, gone).await;
+        assert_eq!(instance.recover(2).await.expect("recovered"), [run_id]);
+        let refused = publish(&instance, &attempt).await;
+        assert!(matches!(refused, Published::No(Refusal::NotRunning(_))), "{refused:?}");
+        let run = instance.run(&run_id.to_string()).await.expect("the run");
+        assert_eq!(run.status, RunStatus::Failure);
+        assert!(instance.recover(3).await.expect("nothing more").is_empty());
+    }
 }
 
 #[tokio::test]
 async fn a_run_of_another_machine_is_dead_when_its_lease_expires() {
     let folder = TempDir::new().expect("a folder");
-    let instance = Instance::open(folder.path()).await.expect("an instance");
-    let elsewhere = ProcessIdentity { boot: "another".to_owned(), pid: 1, started: "1".to_owned() };
-    let (run_id, _) = begun(&instance, 1, elsewhere).await;
-    assert!(instance.recover(30_000_000).await.expect("alive").is_empty());
-    instance.renew(run_id, 60_000_000).await.expect("renewed");
-    assert!(instance.recover(59_000_000).await.expect("alive").is_empty());
-    assert_eq!(instance.recover(60_000_001).await.expect("dead"), [run_id]);
+    for instance in instances(folder.path()).await {
+        let elsewhere =
+            ProcessIdentity { boot: "another".to_owned(), pid: 1, started: "1".to_owned() };
+        let (run_id, _) = begun(&instance, 1, elsewhere).await;
+        assert!(instance.recover(30_000_000).await.expect("alive").is_empty());
+        instance.renew(run_id, 60_000_000).await.expect("renewed");
+        assert!(instance.recover(59_000_000).await.expect("alive").is_empty());
+        assert_eq!(instance.recover(60_000_001).await.expect("dead"), [run_id]);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_was_published_while_it_was_given_up_stays_a_success() {
+    let folder = TempDir::new().expect("a folder");
+    for instance in instances(folder.path()).await {
+        let (run_id, attempt) = begun(&instance, 1, ProcessIdentity::current()).await;
+        assert_eq!(publish(&instance, &attempt).await, Published::Yes(vec![]));
+        let end = EndStep {
+            run_id,
+            step_key: "t".to_owned(),
+            state: StepState::Canceled,
+            reason: "it was asked to stop".to_owned(),
+            at: 3,
+        };
+        instance.end_steps(vec![end]).await.expect("heard");
+        let steps = instance.steps(run_id).await.expect("steps");
+        assert_eq!(steps[0].state, StepState::Success);
+        let events = instance.events(run_id, 0).await.expect("events");
+        assert_eq!(events.last().map(|e| e.event.kind()), Some("STEP_SUCCESS"));
+    }
+}
+
+#[tokio::test]
+async fn an_instance_in_memory_serves_a_whole_run() {
+    let options =
+        EngineOptions { instance: Some(Instance::in_memory()), ..EngineOptions::new("/nowhere") };
+    let engine = Arc::new(Engine::open(&diamond(), options).await.expect("a sound repository"));
+    let (report, steps) = run(&engine, RunOptions::default()).await;
+    assert_eq!(report.status, RunStatus::Failure);
+    let state = |name: &str| steps.iter().find(|s| s.step_key == name).map(|s| s.state);
+    assert_eq!(state("beside"), Some(StepState::Success));
+    assert_eq!(state("last"), Some(StepState::Skipped));
+    let pointers = engine.instance.pointers("main").await.expect("pointers");
+    assert_eq!(pointers.keys().collect::<Vec<_>>(), ["beside", "root"]);
+    let newest = engine.instance.run("latest").await.expect("the run");
+    assert_eq!((newest.run_id, newest.status), (report.run_id, RunStatus::Failure));
+    assert!(!Path::new("/nowhere").exists());
 }

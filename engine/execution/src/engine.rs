@@ -41,6 +41,8 @@ pub struct Engine {
 pub struct EngineOptions {
     /// The home, and what the loading of the repository is to know.
     pub load: LoadOptions,
+    /// The instance, in the place of the one in the home.
+    pub instance: Option<Instance>,
     /// Whose pointers are read and moved.
     pub environment: String,
     /// Where log lines of runs go.
@@ -54,6 +56,7 @@ impl EngineOptions {
     pub fn new(home: impl AsRef<Path>) -> Self {
         Self {
             load: LoadOptions::new(home),
+            instance: None,
             environment: "main".to_owned(),
             logs: RunLogs::default(),
             clock: Arc::new(SystemClock),
@@ -94,7 +97,10 @@ impl Engine {
         let limits = repository.limits;
         let memory = limits.memory_bytes.unwrap_or_else(default_memory_bytes);
         let session = Arc::new(session(memory).map_err(|source| Error::Session { source })?);
-        let instance = Instance::open(home).await.map_err(Error::from)?;
+        let instance = match options.instance {
+            Some(instance) => instance,
+            None => Instance::open(home).await.map_err(Error::from)?,
+        };
         let recovered = instance.recover(options.clock.now()).await.map_err(Error::from)?;
         Ok(Self {
             resolved: Arc::new(resolved),

@@ -70,7 +70,9 @@ impl Engine {
     ) -> Result<RunReport> {
         let run_id = RunId(Uuid::now_v7());
         let span = tracing::info_span!("run", run_id = %run_id);
-        self.logs.open(run_id, &self.instance.log_path(run_id));
+        if let Some(path) = self.instance.log_path(run_id) {
+            self.logs.open(run_id, &path);
+        }
         let report = self.run_as(run_id, plan, options, cancel, observer).instrument(span).await;
         self.logs.close(run_id);
         report

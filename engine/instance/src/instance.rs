@@ -2,23 +2,26 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrowsmith_io_manager::Version;
 
+use crate::memory::Memory;
 use crate::request::{Reply, Request};
-use crate::sqlite::{SqliteReader, open};
+use crate::sqlite::open;
+use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
     Attempt, EndAttempt, EndRun, EndStep, Error, EventRecord, Materialization, NewAttempt, NewRun,
     NewVersion, Pointer, Publish, Published, Result, RunId, RunRecord, StepRecord, TimeMicros,
 };
 
-/// One instance: runs, events and the catalog. Clones share the database.
+/// One instance: runs, events and the catalog. Clones share what is kept.
 #[derive(Debug, Clone)]
 pub struct Instance {
-    home: PathBuf,
+    home: Option<PathBuf>,
     writer: Writer,
-    reader: SqliteReader,
+    reader: Arc<dyn Reader>,
 }
 
 impl Instance {
@@ -30,17 +33,26 @@ impl Instance {
     /// `Home` if the directory cannot be used, `Newer` if a later version has written it.
     pub async fn open(home: &Path) -> Result<Self> {
         let (writer, reader) = open(home).await?;
-        Ok(Self { home: home.to_owned(), writer: Writer::spawn(writer), reader })
+        let home = Some(home.to_owned());
+        Ok(Self { home, writer: Writer::spawn(writer), reader: Arc::new(reader) })
     }
 
-    /// The directory of the database and of what is kept beside it.
-    pub fn home(&self) -> &Path {
-        &self.home
+    /// An instance that goes with its last clone and leaves nothing on any disk.
+    ///
+    /// Must be called inside a tokio runtime, in which the writer lives.
+    pub fn in_memory() -> Self {
+        let memory = Memory::default();
+        Self { home: None, writer: Writer::spawn(memory.clone()), reader: Arc::new(memory) }
     }
 
-    /// The file that holds the log lines of a run.
-    pub fn log_path(&self, run_id: RunId) -> PathBuf {
-        self.home.join("logs").join(format!("{run_id}.ndjson"))
+    /// The directory of the database and of what is kept beside it; none if it is in memory.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// The file that holds the log lines of a run, if they are kept.
+    pub fn log_path(&self, run_id: RunId) -> Option<PathBuf> {
+        Some(self.home()?.join("logs").join(format!("{run_id}.ndjson")))
     }
 
     /// Remembers a run, its steps and the versions that it is going to read.
@@ -155,7 +167,20 @@ impl Instance {
     /// # Errors
     /// `NoRun` and `AmbiguousRun`.
     pub async fn run(&self, id: &str) -> Result<RunRecord> {
-        self.reader.run(id).await
+        let no_run = || Error::NoRun { run: id.to_owned() };
+        let mut found = if id == "latest" {
+            self.reader.runs(1).await?
+        } else {
+            let digits = id.replace('-', "").to_lowercase();
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(no_run());
+            }
+            self.reader.runs_like(&digits).await?
+        };
+        match found.len() {
+            0 | 1 => found.pop().ok_or_else(no_run),
+            count => Err(Error::AmbiguousRun { run: id.to_owned(), count }),
+        }
     }
 
     /// The steps of a run in the order of its plan.

@@ -1,6 +1,6 @@
 //! The instance: what has run, what is current, and what happened.
 //!
-//! One [`Instance`] is one database. Everything that changes it goes through a single writer task
+//! One [`Instance`] is one database, or the memory of a process. Everything that changes it goes through a single writer task
 //! that commits many requests at once; every acknowledgement means that the change is durable.
 //!
 //! ```text
@@ -17,10 +17,12 @@
 mod error;
 mod event;
 mod instance;
+mod memory;
 mod process;
 mod record;
 mod request;
 mod sqlite;
+mod storage;
 mod writer;
 
 pub use error::{Error, Result};

@@ -99,6 +99,13 @@ words! {
     }
 }
 
+impl StepState {
+    /// Whether the step has come to its end.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Planned | Self::Running | Self::UpForRetry)
+    }
+}
+
 words! {
     /// How an attempt stands; only a running one can publish.
     AttemptStatus {

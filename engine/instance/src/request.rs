@@ -180,6 +180,16 @@ pub struct EndStep {
     pub at: TimeMicros,
 }
 
+impl EndStep {
+    pub(crate) fn event(&self) -> Event {
+        let reason = self.reason.clone();
+        match self.state {
+            StepState::Canceled => Event::StepCanceled { reason },
+            _ => Event::StepSkipped { reason },
+        }
+    }
+}
+
 /// A run that ends.
 #[derive(Debug, Clone)]
 pub struct EndRun {
@@ -191,6 +201,25 @@ pub struct EndRun {
     pub error: Option<String>,
     /// Now.
     pub at: TimeMicros,
+}
+
+impl EndRun {
+    pub(crate) fn event(&self) -> Event {
+        let reason = self.error.clone().unwrap_or_default();
+        match self.status {
+            RunStatus::Canceled => Event::RunCanceled { reason },
+            RunStatus::Failure => Event::RunFailure { reason },
+            _ => Event::RunSuccess,
+        }
+    }
+
+    /// What becomes of attempts and steps that still count as running.
+    pub(crate) fn states(&self) -> (AttemptStatus, StepState) {
+        match self.status {
+            RunStatus::Canceled => (AttemptStatus::Canceled, StepState::Canceled),
+            _ => (AttemptStatus::Failure, StepState::Failure),
+        }
+    }
 }
 
 /// Any of them, on its way to the writer.

@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::request::{Reply, Request};
-use crate::sqlite::SqliteWriter;
+use crate::storage::Storage;
 use crate::{Error, Result};
 
 /// Requests that may wait; senders wait when there are more.
@@ -20,7 +20,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn spawn(storage: SqliteWriter) -> Self {
+    pub(crate) fn spawn(storage: impl Storage + 'static) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(work(storage, waiting));
         Self { queue }
@@ -42,7 +42,7 @@ impl Writer {
     }
 }
 
-async fn work(mut storage: SqliteWriter, mut waiting: mpsc::Receiver<Waiting>) {
+async fn work(mut storage: impl Storage, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let (requests, answers): (Vec<_>, Vec<_>) = group.drain(..).unzip();

@@ -15,7 +15,8 @@ pub(crate) async fn instance(context: &Context, command: InstanceCommand) -> Com
             let pointers = pointers.map_err(|e| fail(&e.into()))?;
             let mut rows = Rows::new("arrowsmith.instance.v1", &["name", "value"]);
             let mut row = |name: &str, value: String| rows.push(vec![json!(name), json!(value)]);
-            row("home", engine.instance.home().display().to_string());
+            let home = engine.instance.home();
+            row("home", home.map_or("memory".to_owned(), |home| home.display().to_string()));
             row("environment", engine.environment.clone());
             row("tables", pointers.len().to_string());
             for (name, manager) in &engine.resolved.io_managers {

@@ -161,8 +161,9 @@ impl Entry {
 async fn logs(engine: &Engine, id: &str, step: Option<&str>, format: Format) -> CommandResult {
     let run = record(engine, id).await?;
     let events = engine.instance.events(run.run_id, 0).await.map_err(|e| fail(&e.into()))?;
-    let lines = match RunLogs::read(&engine.instance.log_path(run.run_id)) {
-        Ok(lines) => lines,
+    let path = engine.instance.log_path(run.run_id);
+    let lines = match path.map(|path| RunLogs::read(&path)).transpose() {
+        Ok(lines) => lines.unwrap_or_default(),
         Err(error) => {
             complain(&format!("the log of the run cannot be read: {error}"));
             return Err(Exit::Environment);

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrowsmith_io_manager::Version;
+use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 use uuid::Uuid;
 
 use super::write::word;
+use crate::storage::Reader;
 use crate::{
     Error, EventRecord, Materialization, Pointer, ProcessIdentity, Result, RunId, RunRecord,
     StepRecord, TimeMicros,
@@ -45,7 +47,30 @@ impl SqliteReader {
         Self { pool }
     }
 
-    pub(crate) async fn dead_runs(&self, now: TimeMicros) -> Result<Vec<RunId>> {
+    async fn run_record(&self, row: &SqliteRow) -> Result<RunRecord> {
+        let run_id: String = row.get("run_id");
+        let states =
+            sqlx::query("select state, count(*) as n from steps where run_id = $1 group by state")
+                .bind(&run_id)
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(RunRecord {
+            run_id: RunId(uuid(&run_id, "runs.run_id")?),
+            environment: row.get("environment"),
+            selection: row.get("selection"),
+            status: word(row.get("status"), "runs")?,
+            tags: decode(row.get("tags"), "runs.tags")?,
+            created_at: row.get("created_at"),
+            ended_at: row.get("ended_at"),
+            error: row.get("error"),
+            steps: states.iter().map(|row| (row.get("state"), count(row, "n"))).collect(),
+        })
+    }
+}
+
+#[async_trait]
+impl Reader for SqliteReader {
+    async fn dead_runs(&self, now: TimeMicros) -> Result<Vec<RunId>> {
         let found =
             sqlx::query("select run_id, process, lease_until from runs where status = 'started'")
                 .fetch_all(&self.pool)
@@ -60,14 +85,14 @@ impl SqliteReader {
         Ok(dead)
     }
 
-    pub(crate) async fn live_runs(&self) -> Result<Vec<RunId>> {
+    async fn live_runs(&self) -> Result<Vec<RunId>> {
         let found = sqlx::query("select run_id from runs where status = 'started'")
             .fetch_all(&self.pool)
             .await?;
         found.iter().map(|row| Ok(RunId(uuid(row.get("run_id"), "runs.run_id")?))).collect()
     }
 
-    pub(crate) async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>> {
+    async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>> {
         let found = sqlx::query(
             "select p.asset, p.partition_key, p.version_id, p.published_at, v.run_id,
                v.row_count, v.size_bytes, v.code_version, v.io_manager
@@ -95,10 +120,7 @@ impl SqliteReader {
         found.into_iter().map(pointer).collect()
     }
 
-    pub(crate) async fn materialization(
-        &self,
-        version: Version,
-    ) -> Result<Option<Materialization>> {
+    async fn materialization(&self, version: Version) -> Result<Option<Materialization>> {
         let found = sqlx::query("select * from versions where version_id = $1")
             .bind(version.to_string())
             .fetch_optional(&self.pool)
@@ -106,11 +128,7 @@ impl SqliteReader {
         found.map(|row| materialization(&row)).transpose()
     }
 
-    pub(crate) async fn materializations(
-        &self,
-        asset: &str,
-        limit: u32,
-    ) -> Result<Vec<Materialization>> {
+    async fn materializations(&self, asset: &str, limit: u32) -> Result<Vec<Materialization>> {
         let found = sqlx::query(
             "select * from versions where asset = $1 order by created_at desc limit $2",
         )
@@ -121,7 +139,7 @@ impl SqliteReader {
         found.iter().map(materialization).collect()
     }
 
-    pub(crate) async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
+    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
         let found = sqlx::query("select * from runs order by run_id desc limit $1")
             .bind(limit)
             .fetch_all(&self.pool)
@@ -133,51 +151,22 @@ impl SqliteReader {
         Ok(runs)
     }
 
-    pub(crate) async fn run(&self, id: &str) -> Result<RunRecord> {
-        if id == "latest" {
-            let newest = self.runs(1).await?.into_iter().next();
-            return newest.ok_or_else(|| Error::NoRun { run: id.to_owned() });
-        }
-        let plain: String = id.chars().filter(char::is_ascii_hexdigit).collect();
-        let no_run = || Error::NoRun { run: id.to_owned() };
-        if plain.is_empty() || id.chars().any(|c| c != '-' && !c.is_ascii_hexdigit()) {
-            return Err(no_run());
-        }
+    async fn runs_like(&self, digits: &str) -> Result<Vec<RunRecord>> {
         let found = sqlx::query(
             "select * from runs where replace(run_id, '-', '') like $1 || '%'
                or replace(run_id, '-', '') like '%' || $1 limit 50",
         )
-        .bind(plain.to_lowercase())
+        .bind(digits)
         .fetch_all(&self.pool)
         .await?;
-        match found.as_slice() {
-            [] => Err(no_run()),
-            [row] => self.run_record(row).await,
-            several => Err(Error::AmbiguousRun { run: id.to_owned(), count: several.len() }),
+        let mut runs = Vec::new();
+        for row in found {
+            runs.push(self.run_record(&row).await?);
         }
+        Ok(runs)
     }
 
-    async fn run_record(&self, row: &SqliteRow) -> Result<RunRecord> {
-        let run_id: String = row.get("run_id");
-        let states =
-            sqlx::query("select state, count(*) as n from steps where run_id = $1 group by state")
-                .bind(&run_id)
-                .fetch_all(&self.pool)
-                .await?;
-        Ok(RunRecord {
-            run_id: RunId(uuid(&run_id, "runs.run_id")?),
-            environment: row.get("environment"),
-            selection: row.get("selection"),
-            status: word(row.get("status"), "runs")?,
-            tags: decode(row.get("tags"), "runs.tags")?,
-            created_at: row.get("created_at"),
-            ended_at: row.get("ended_at"),
-            error: row.get("error"),
-            steps: states.iter().map(|row| (row.get("state"), count(row, "n"))).collect(),
-        })
-    }
-
-    pub(crate) async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>> {
+    async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>> {
         let found = sqlx::query("select * from steps where run_id = $1 order by position")
             .bind(run_id.to_string())
             .fetch_all(&self.pool)
@@ -197,7 +186,7 @@ impl SqliteReader {
         found.iter().map(step).collect()
     }
 
-    pub(crate) async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>> {
+    async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>> {
         let found = sqlx::query(
             "select * from events where run_id = $1 and event_id > $2 order by event_id",
         )
@@ -217,7 +206,7 @@ impl SqliteReader {
         found.iter().map(event).collect()
     }
 
-    pub(crate) async fn versions_in_use(&self) -> Result<HashSet<Version>> {
+    async fn versions_in_use(&self) -> Result<HashSet<Version>> {
         let found = sqlx::query(
             "select version_id from pointers where version_id is not null
              union select version_id from pins

@@ -4,10 +4,12 @@ mod begin;
 mod end;
 mod publish;
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::request::{Reply, Request};
+use crate::storage::Storage;
 use crate::{Error, Event, NewAttempt, Publish, Result, RunId, TimeMicros};
 use begin::{begin_all, start_run};
 use end::{end_attempt, end_run, end_steps};
@@ -52,9 +54,11 @@ impl SqliteWriter {
     pub(crate) fn new(connection: SqliteConnection) -> Self {
         Self { connection }
     }
+}
 
-    /// Applies all requests in order, or none; the answers stand in the order of the requests.
-    pub(crate) async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
+#[async_trait]
+impl Storage for SqliteWriter {
+    async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
         let mut transaction = self.connection.begin_with("begin immediate").await?;
         let connection = &mut *transaction;
         let mut events = Events::default();

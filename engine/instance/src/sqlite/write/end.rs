@@ -3,10 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::Events;
-use crate::{
-    AttemptStatus, EndAttempt, EndRun, EndStep, Event, Result, RunId, RunStatus, StepState,
-    TimeMicros,
-};
+use crate::{EndAttempt, EndRun, EndStep, Result, RunId, StepState, TimeMicros};
 
 pub(super) async fn end_attempt(
     connection: &mut SqliteConnection,
@@ -41,12 +38,7 @@ pub(super) async fn end_steps(
         if !ended.await? {
             continue;
         }
-        let reason = end.reason.clone();
-        let event = match end.state {
-            StepState::Canceled => Event::StepCanceled { reason },
-            _ => Event::StepSkipped { reason },
-        };
-        events.add(end.run_id, Some(&end.step_key), None, end.at, &event)?;
+        events.add(end.run_id, Some(&end.step_key), None, end.at, &end.event())?;
     }
     Ok(())
 }
@@ -72,10 +64,7 @@ pub(super) async fn end_run(
         return Ok(());
     }
     let reason = end.error.clone().unwrap_or_default();
-    let (attempt, state) = match end.status {
-        RunStatus::Canceled => (AttemptStatus::Canceled, StepState::Canceled),
-        _ => (AttemptStatus::Failure, StepState::Failure),
-    };
+    let (attempt, state) = end.states();
     sqlx::query(
         "update attempts set status = $1, ended_at = $2, error = $3
          where run_id = $4 and status = 'running'",
@@ -98,12 +87,7 @@ pub(super) async fn end_run(
     .execute(&mut *connection)
     .await?;
     sqlx::query("delete from pins where run_id = $1").bind(&run_id).execute(connection).await?;
-    let event = match end.status {
-        RunStatus::Canceled => Event::RunCanceled { reason },
-        RunStatus::Failure => Event::RunFailure { reason },
-        _ => Event::RunSuccess,
-    };
-    events.add(end.run_id, None, None, end.at, &event)
+    events.add(end.run_id, None, None, end.at, &end.event())
 }
 
 /// Sets the state of a step that has not ended yet; a publish that was on its way when its step

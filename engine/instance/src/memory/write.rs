@@ -1,0 +1,291 @@
+//! Requests, applied one after the other under one lock.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Attempt, Memory, Run, State};
+use crate::request::{Reply, Request};
+use crate::storage::Storage;
+use crate::{
+    AttemptStatus, EndAttempt, EndRun, EndStep, Event, EventRecord, Materialization, NewAttempt,
+    NewRun, NewVersion, Publish, Published, Refusal, Result, RunId, RunStatus, StepRecord,
+    StepState, TimeMicros,
+};
+
+#[async_trait]
+impl Storage for Memory {
+    async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
+        let mut state = self.lock();
+        Ok(requests.iter().map(|request| state.apply(request)).collect())
+    }
+}
+
+impl State {
+    fn apply(&mut self, request: &Request) -> Reply {
+        match request {
+            Request::StartRun(run) => self.start_run(run),
+            Request::Renew { run_id, lease_until } => {
+                if let Some(run) = self.runs.get_mut(run_id) {
+                    run.new.lease_until = *lease_until;
+                }
+            }
+            Request::Begin(attempts) => {
+                return Reply::Begun(attempts.iter().map(|new| self.begin(new)).collect());
+            }
+            Request::Publish(publish) => return Reply::Published(self.publish(publish)),
+            Request::EndAttempt(end) => self.end_attempt(end),
+            Request::EndSteps(ends) => ends.iter().for_each(|end| self.end_step(end)),
+            Request::EndRun(end) => self.end_run(end),
+            Request::MarkRemoved { versions, .. } => {
+                for version in versions {
+                    self.versions.remove(version);
+                }
+            }
+            Request::Restore { environment, versions, at } => {
+                let restored = versions.iter().filter(|v| self.restore(environment, v, *at));
+                return Reply::Restored(restored.count());
+            }
+        }
+        Reply::Done
+    }
+
+    fn start_run(&mut self, new: &NewRun) {
+        let step = |key: &String| StepRecord {
+            step_key: key.clone(),
+            state: StepState::Planned,
+            attempt: 0,
+            started_at: None,
+            ended_at: None,
+            row_count: None,
+            size_bytes: None,
+            reason: None,
+        };
+        let positions = new.steps.iter().enumerate().map(|(at, key)| (key.clone(), at)).collect();
+        let run = Run {
+            steps: new.steps.iter().map(step).collect(),
+            positions,
+            new: new.clone(),
+            status: RunStatus::Started,
+            ended_at: None,
+            error: None,
+            running: Vec::new(),
+            events: Vec::new(),
+        };
+        self.runs.insert(new.run_id, run);
+        self.tell(new.run_id, None, None, new.at, Event::RunStart { steps: new.steps.len() });
+    }
+
+    fn tell(
+        &mut self,
+        run_id: RunId,
+        step: Option<&str>,
+        asset: Option<&str>,
+        at: TimeMicros,
+        event: Event,
+    ) {
+        self.event_count += 1;
+        let record = EventRecord {
+            event_id: self.event_count,
+            at,
+            step_key: step.map(str::to_owned),
+            asset: asset.map(str::to_owned),
+            event,
+        };
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.events.push(record);
+        }
+    }
+
+    fn step(&mut self, run_id: RunId, key: &str) -> Option<&mut StepRecord> {
+        let run = self.runs.get_mut(&run_id)?;
+        let at = *run.positions.get(key)?;
+        run.steps.get_mut(at)
+    }
+
+    fn begin(&mut self, new: &NewAttempt) -> crate::Attempt {
+        let catalog = self.catalog.entry(new.environment.clone()).or_default();
+        let mut epochs = Vec::with_capacity(new.targets.len());
+        for target in &new.targets {
+            let current = catalog.entry(target.clone()).or_default();
+            current.epoch += 1;
+            epochs.push(current.epoch);
+        }
+        if let Some(step) = self.step(new.run_id, &new.step_key) {
+            step.state = StepState::Running;
+            step.attempt = new.number;
+            step.started_at = Some(new.at);
+        }
+        let event = Event::StepStart { attempt: new.number, version: new.version.to_string() };
+        self.tell(new.run_id, Some(&new.step_key), None, new.at, event);
+        if let Some(run) = self.runs.get_mut(&new.run_id) {
+            run.running.push(new.attempt_id);
+        }
+        let begun = crate::Attempt { attempt_id: new.attempt_id, epochs: epochs.clone() };
+        let attempt = Attempt { new: new.clone(), status: AttemptStatus::Running, epochs };
+        self.attempts.insert(new.attempt_id, attempt);
+        begun
+    }
+
+    fn refusal(&self, publish: &Publish) -> Option<Refusal> {
+        let Some(attempt) = self.attempts.get(&publish.attempt_id) else {
+            return Some(Refusal::Unknown);
+        };
+        if attempt.status != AttemptStatus::Running {
+            return Some(Refusal::NotRunning(attempt.status));
+        }
+        match self.runs.get(&attempt.new.run_id).map(|run| run.status) {
+            None => return Some(Refusal::Unknown),
+            Some(RunStatus::Started) => {}
+            Some(status) => return Some(Refusal::RunEnded(status)),
+        }
+        let catalog = self.catalog.get(&attempt.new.environment);
+        let newest = attempt.new.targets.iter().zip(&attempt.epochs).all(|(target, epoch)| {
+            catalog.and_then(|c| c.get(target)).is_some_and(|current| current.epoch == *epoch)
+        });
+        (!newest).then_some(Refusal::Superseded)
+    }
+
+    fn publish(&mut self, publish: &Publish) -> Published {
+        if let Some(refusal) = self.refusal(publish) {
+            return Published::No(refusal);
+        }
+        let (mut rows, mut bytes) = (0, 0);
+        for new in &publish.versions {
+            let made = materialization(new, publish.run_id, publish.at, publish.duration_us);
+            self.make_current(&publish.environment, new, made);
+            rows += new.stored.row_count;
+            bytes += new.stored.size_bytes;
+            let event = Event::AssetMaterialization {
+                version: new.stored.version.to_string(),
+                row_count: new.stored.row_count,
+                size_bytes: new.stored.size_bytes,
+            };
+            let (step, asset) = (Some(&*publish.step_key), Some(&*new.target.asset));
+            self.tell(publish.run_id, step, asset, publish.at, event);
+        }
+        self.end_running(publish.run_id, publish.attempt_id, AttemptStatus::Success);
+        if let Some(step) = self.step(publish.run_id, &publish.step_key) {
+            step.state = StepState::Success;
+            step.started_at = Some(publish.started_at);
+            step.ended_at = Some(publish.at);
+            (step.row_count, step.size_bytes) = (Some(rows), Some(bytes));
+            step.reason = None;
+        }
+        let event = Event::StepSuccess { duration_us: publish.duration_us };
+        self.tell(publish.run_id, Some(&publish.step_key), None, publish.at, event);
+        Published::Yes(publish.then_begin.iter().map(|new| self.begin(new)).collect())
+    }
+
+    fn make_current(&mut self, environment: &str, new: &NewVersion, made: Materialization) {
+        let at = made.created_at;
+        self.versions.insert(new.stored.version, made);
+        let catalog = self.catalog.entry(environment.to_owned()).or_default();
+        let current = catalog.entry(new.target.clone()).or_default();
+        current.published = Some((new.stored.version, at));
+    }
+
+    fn end_running(&mut self, run_id: RunId, attempt_id: Uuid, status: AttemptStatus) -> bool {
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.running.retain(|running| *running != attempt_id);
+        }
+        match self.attempts.get_mut(&attempt_id) {
+            Some(attempt) if attempt.status == AttemptStatus::Running => {
+                attempt.status = status;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn end_attempt(&mut self, end: &EndAttempt) {
+        if !self.end_running(end.run_id, end.attempt_id, end.status) {
+            return;
+        }
+        self.set_step(end.run_id, &end.step_key, end.state, &end.reason, end.at);
+        self.tell(end.run_id, Some(&end.step_key), None, end.at, end.event.clone());
+    }
+
+    /// Whether the step was open until now.
+    fn set_step(
+        &mut self,
+        run_id: RunId,
+        key: &str,
+        state: StepState,
+        reason: &str,
+        at: TimeMicros,
+    ) -> bool {
+        match self.step(run_id, key) {
+            Some(step) if !step.state.is_final() => {
+                step.state = state;
+                step.reason = Some(reason.to_owned());
+                step.ended_at = Some(at);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn end_step(&mut self, end: &EndStep) {
+        if self.set_step(end.run_id, &end.step_key, end.state, &end.reason, end.at) {
+            self.tell(end.run_id, Some(&end.step_key), None, end.at, end.event());
+        }
+    }
+
+    fn end_run(&mut self, end: &EndRun) {
+        let Some(run) = self.runs.get_mut(&end.run_id) else { return };
+        if run.status != RunStatus::Started {
+            return;
+        }
+        run.status = end.status;
+        run.ended_at = Some(end.at);
+        run.error.clone_from(&end.error);
+        run.new.pins.clear();
+        let (attempt, state) = end.states();
+        let reason = end.error.clone().unwrap_or_default();
+        for step in run.steps.iter_mut().filter(|step| !step.state.is_final()) {
+            let planned = step.state == StepState::Planned;
+            step.state = if planned { StepState::Canceled } else { state };
+            step.reason = Some(reason.clone());
+            step.ended_at = Some(end.at);
+        }
+        for running in std::mem::take(&mut run.running) {
+            self.end_running(end.run_id, running, attempt);
+        }
+        self.tell(end.run_id, None, None, end.at, end.event());
+    }
+
+    /// Whether nothing was current for the table until now.
+    fn restore(&mut self, environment: &str, new: &NewVersion, at: TimeMicros) -> bool {
+        let run = new.stored.labels.get("run").and_then(|run| Uuid::parse_str(run).ok());
+        let made = materialization(new, RunId(run.unwrap_or_default()), at, 0);
+        let catalog = self.catalog.get(environment);
+        let current = catalog.and_then(|catalog| catalog.get(&new.target));
+        if current.is_some_and(|current| current.published.is_some()) {
+            self.versions.entry(new.stored.version).or_insert(made);
+            return false;
+        }
+        self.make_current(environment, new, made);
+        true
+    }
+}
+
+fn materialization(
+    new: &NewVersion,
+    run_id: RunId,
+    at: TimeMicros,
+    duration_us: u64,
+) -> Materialization {
+    Materialization {
+        asset: new.target.asset.clone(),
+        run_id,
+        created_at: at,
+        duration_us,
+        io_manager: new.io_manager.clone(),
+        code_version: new.code_version.clone(),
+        inputs: new.inputs.clone(),
+        metadata: new.metadata.clone(),
+        stored: Arc::clone(&new.stored),
+    }
+}

@@ -1,0 +1,36 @@
+//! What an instance needs of whatever keeps it: a writer, of which there is one, and readers.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use arrowsmith_io_manager::Version;
+use async_trait::async_trait;
+
+use crate::request::{Reply, Request};
+use crate::{
+    EventRecord, Materialization, Pointer, Result, RunId, RunRecord, StepRecord, TimeMicros,
+};
+
+/// Changes what is kept.
+#[async_trait]
+pub(crate) trait Storage: fmt::Debug + Send {
+    /// Applies all requests in order, or none; the answers stand in the order of the requests.
+    /// Returns when the change is as durable as it is going to be.
+    async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>>;
+}
+
+/// Answers from what was applied; see [`Instance`](crate::Instance) for what each means.
+#[async_trait]
+pub(crate) trait Reader: fmt::Debug + Send + Sync {
+    async fn dead_runs(&self, now: TimeMicros) -> Result<Vec<RunId>>;
+    async fn live_runs(&self) -> Result<Vec<RunId>>;
+    async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>>;
+    async fn materialization(&self, version: Version) -> Result<Option<Materialization>>;
+    async fn materializations(&self, asset: &str, limit: u32) -> Result<Vec<Materialization>>;
+    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>>;
+    /// Runs whose id begins or ends with these lower-case hexadecimal digits.
+    async fn runs_like(&self, digits: &str) -> Result<Vec<RunRecord>>;
+    async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>>;
+    async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>>;
+    async fn versions_in_use(&self) -> Result<HashSet<Version>>;
+}
