@@ -33,12 +33,13 @@
 extern crate self as arrowsmith;
 
 pub use arrowsmith_definitions::*;
-pub use arrowsmith_macros::{Columns, asset};
+pub use arrowsmith_macros::{Columns, asset, graph, op};
 pub use arrowsmith_sql::{SqlProject, SqlQuery, sql_asset, sql_project};
 pub use {arrow, datafusion, object_store};
 
 /// Storage: IO managers, stores, manifests, and the suite that a manager must pass.
 pub mod io {
+    pub use arrowsmith_io_ipc::IpcIoManager;
     pub use arrowsmith_io_manager::*;
     pub use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
 }
@@ -56,8 +57,10 @@ pub mod execution {
 /// What the definitions of a repository need.
 pub mod prelude {
     pub use crate::{
-        Asset, AssetContext, AssetKey, BoxError, Columns, Date, Decimal, FunctionAsset,
-        RecordBatches, Repository, Table, Timestamp, asset, assets, sql_asset, sql_project,
+        Asset, AssetContext, AssetKey, BoxError, Columns, Config, Date, Decimal, DynamicHandle,
+        DynamicOutputs, FunctionAsset, Graph, Handle, Hook, Job, Literal, Nothing, OpContext,
+        RecordBatches, Repository, Resource, ResourceDefinition, ResourceType, Resources,
+        RetryRequested, Table, Timestamp, Unset, asset, assets, graph, op, sql_asset, sql_project,
     };
     pub use datafusion::dataframe::DataFrame;
     pub use datafusion::prelude::{col, lit};

@@ -12,11 +12,12 @@ fn root() -> &'static Path {
 const LAYERS: &[(&str, &[&str])] = &[
     ("arrowsmith-macros", &[]),
     ("arrowsmith-io-manager", &[]),
+    ("arrowsmith-io-ipc", &["io-manager"]),
     ("arrowsmith-io-parquet", &["io-manager"]),
     ("arrowsmith-definitions", &["io-manager"]),
     ("arrowsmith-sql", &["definitions", "io-manager"]),
     ("arrowsmith-instance", &["definitions", "io-manager"]),
-    ("arrowsmith-execution", &["definitions", "instance", "io-manager", "io-parquet"]),
+    ("arrowsmith-execution", &["definitions", "instance", "io-ipc", "io-manager", "io-parquet"]),
     (
         "arrowsmith-cli",
         &["definitions", "execution", "instance", "sql", "io-manager", "io-parquet"],
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "instance",
             "macros",
             "sql",
+            "io-ipc",
             "io-manager",
             "io-parquet",
         ],

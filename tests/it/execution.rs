@@ -141,7 +141,10 @@ async fn events_of_a_step_stand_in_order() {
         events.iter().filter(|e| e.step_key.as_deref() == step).map(|e| e.event.kind()).collect()
     };
     assert_eq!(of(None), ["RUN_START", "RUN_FAILURE"]);
-    assert_eq!(of(Some("root")), ["STEP_START", "ASSET_MATERIALIZATION", "STEP_SUCCESS"]);
+    assert_eq!(
+        of(Some("root")),
+        ["STEP_START", "STEP_OUTPUT", "ASSET_MATERIALIZATION", "HANDLED_OUTPUT", "STEP_SUCCESS"]
+    );
     assert_eq!(of(Some("broken")), ["STEP_START", "STEP_FAILURE"]);
     assert_eq!(of(Some("last")), ["STEP_SKIPPED"]);
 }
@@ -293,6 +296,10 @@ async fn begun(instance: &Instance, at: i64, process: ProcessIdentity) -> (RunId
         environment: "main".to_owned(),
         selection: "t".to_owned(),
         tags: Default::default(),
+        job: None,
+        parent: None,
+        root: run_id,
+        config: Default::default(),
         process,
         lease_until: at + 30_000_000,
         at,
@@ -338,6 +345,8 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
         run_id: attempt.run_id,
         step_key: "t".to_owned(),
         environment: "main".to_owned(),
+        loaded: vec![],
+        outputs: vec![],
         versions: vec![version],
         started_at: attempt.at,
         duration_us: 1,
@@ -353,7 +362,7 @@ async fn an_older_attempt_never_replaces_a_newer_one() {
     for instance in instances(folder.path()).await {
         let (_, older) = begun(&instance, 1, ProcessIdentity::current()).await;
         let (_, newer) = begun(&instance, 2, ProcessIdentity::current()).await;
-        assert_eq!(publish(&instance, &newer).await, Published::Yes(vec![]));
+        assert_eq!(publish(&instance, &newer).await, Published::Yes);
         assert_eq!(publish(&instance, &older).await, Published::No(Refusal::Superseded));
         let pointers = instance.pointers("main").await.expect("pointers");
         assert_eq!(pointers["t"].version, newer.version);
@@ -394,7 +403,7 @@ async fn a_step_that_was_published_while_it_was_given_up_stays_a_success() {
     let folder = TempDir::new().expect("a folder");
     for instance in instances(folder.path()).await {
         let (run_id, attempt) = begun(&instance, 1, ProcessIdentity::current()).await;
-        assert_eq!(publish(&instance, &attempt).await, Published::Yes(vec![]));
+        assert_eq!(publish(&instance, &attempt).await, Published::Yes);
         let end = EndStep {
             run_id,
             step_key: "t".to_owned(),

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrowsmith::io::{
-    Durability, IoManager, MemoryIoManager, ParquetIoManager, ParquetOptions, Store, conformance,
+    Durability, IoManager, IpcIoManager, MemoryIoManager, ParquetIoManager, ParquetOptions, Store,
+    conformance,
 };
 use tempfile::TempDir;
 
@@ -17,6 +18,15 @@ fn parquet(url: &str, durability: Durability) -> Arc<dyn IoManager> {
 #[tokio::test]
 async fn memory_keeps_the_contract() {
     conformance::check(Arc::new(MemoryIoManager::new())).await;
+}
+
+#[tokio::test]
+async fn ipc_keeps_the_contract_on_a_durable_disk_and_in_memory() {
+    let folder = TempDir::new().expect("a folder");
+    for url in [&*folder.path().display().to_string(), "memory:"] {
+        let store = Store::open(url, Path::new("/"), Durability::Fsync, &BTreeMap::new());
+        conformance::check(Arc::new(IpcIoManager::new(store.expect("a store")))).await;
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod examples;
 mod execution;
 mod flights;
 mod io_managers;
+mod ops;
 mod rust_assets;
 mod s3;
 mod selection;

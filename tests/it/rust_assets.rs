@@ -168,18 +168,10 @@ async fn a_typed_input_reads_only_its_columns() {
     let repository = Repository::new("wide").with(sql_asset("wide", &wide));
     let engine = run(&repository, &folder).await;
     let table = engine.table(&"wide".parse().expect("a key")).await.expect("a table");
-    let context = arrowsmith::ComputeContext {
-        key: "reader".parse().expect("a key"),
-        run_id: String::new(),
-        attempt: 1,
-        inputs: vec![arrowsmith::BoundInput {
-            name: "wide".to_owned(),
-            key: "wide".parse().expect("a key"),
-            table,
-        }],
-        session: Arc::clone(engine.session()),
-        metadata: Arc::default(),
-    };
+    let input = arrowsmith::BoundInput::new("wide", "wide", table);
+    let info = arrowsmith::StepInfo::default();
+    let context = arrowsmith::ComputeContext::new(info, Arc::clone(engine.session()));
+    let context = context.with_inputs(vec![input]);
     let fields = Three::fields();
     let frame = arrowsmith::scan_as("wide", &context, &fields).expect("a frame");
     let plan = frame.create_physical_plan().await.expect("a plan");

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 
 use crate::{
-    AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy, Place, nearest,
+    AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy, Graph, Place,
+    nearest,
 };
 
 /// A table in persistent storage together with what computes it.
@@ -39,6 +40,22 @@ pub enum Body {
     External(Arc<dyn Source>),
     /// Arrowsmith computes and stores them.
     Computed(Arc<dyn Compute>),
+    /// An output of a graph of ops, whose steps run for it.
+    Graph {
+        /// The graph, shared by all assets that are outputs of it.
+        backing: Arc<Backing>,
+        /// The name of the output.
+        output: String,
+    },
+}
+
+/// A graph whose outputs are assets.
+#[derive(Debug, Clone)]
+pub struct Backing {
+    /// The graph; each of its inputs is an upstream asset.
+    pub graph: Graph,
+    /// The asset of each output.
+    pub assets: BTreeMap<String, AssetKey>,
 }
 
 /// What is said about an asset, for people and selections; none of it changes rows.
@@ -137,6 +154,61 @@ impl Asset {
     /// An asset that is only read.
     pub fn external(key: AssetKey, source: Arc<dyn Source>) -> Self {
         Self::new(key, Body::External(source), Vec::new())
+    }
+
+    /// The asset that is the only output of a graph.
+    ///
+    /// # Panics
+    /// If the graph has not exactly one output.
+    pub fn from_single_output(key: AssetKey, graph: Graph) -> Self {
+        let [output] = graph.outputs.as_slice() else {
+            #[expect(clippy::panic, reason = "a graph is written by the caller")]
+            {
+                panic!("graph `{}` has not one output but {}", graph.name, graph.outputs.len())
+            }
+        };
+        let output = output.name.clone();
+        let assets = Self::from_graph(graph, [(output, key)], &BTreeMap::new());
+        assets.into_iter().next().expect("there is one asset for one output")
+    }
+
+    /// The assets that are outputs of one op, which makes all of them in one step.
+    pub fn from_op(
+        op: crate::Op,
+        assets: impl IntoIterator<Item = (String, AssetKey)>,
+        reads: &BTreeMap<String, AssetKey>,
+    ) -> Vec<Self> {
+        Self::from_graph(Graph::of_op(op), assets, reads)
+    }
+
+    /// The assets that are outputs of a graph: several of a multi-asset, one of a graph-backed
+    /// asset. Each input of the graph is the upstream asset of its name, or of `reads`.
+    pub fn from_graph(
+        graph: Graph,
+        assets: impl IntoIterator<Item = (String, AssetKey)>,
+        reads: &BTreeMap<String, AssetKey>,
+    ) -> Vec<Self> {
+        let assets: BTreeMap<String, AssetKey> = assets.into_iter().collect();
+        let input = |input: &crate::GraphInput| Input {
+            name: input.name.clone(),
+            reference: match reads.get(&input.name) {
+                Some(key) => AssetReference::to(key),
+                None => AssetReference::named(&input.name),
+            },
+            expects: input.value_type.schema.clone(),
+            place: graph.place.clone(),
+        };
+        let inputs: Vec<Input> = graph.inputs.iter().map(input).collect();
+        let (description, place) = (graph.description.clone(), graph.place.clone());
+        let backing = Arc::new(Backing { graph, assets });
+        let asset = |(output, key): (&String, &AssetKey)| {
+            let body = Body::Graph { backing: Arc::clone(&backing), output: output.clone() };
+            let mut asset = Self::new(key.clone(), body, inputs.clone()).with_kind("ops");
+            asset.attributes.description.clone_from(&description);
+            asset.place.clone_from(&place);
+            asset
+        };
+        backing.assets.iter().map(asset).collect()
     }
 
     fn new(key: AssetKey, body: Body, inputs: Vec<Input>) -> Self {

@@ -1,16 +1,13 @@
 //! The contract between the engine and whatever computes an asset.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
-use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{AssetKey, Diagnostic};
+use crate::{AssetKey, ComputeContext, ConfigSchema, Diagnostic, ResourceNeed};
 
 /// Any error of a user's function.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,6 +20,16 @@ pub trait Compute: fmt::Debug + Send + Sync {
 
     /// The text whose change is a change of the code, if it is known.
     fn code(&self) -> Option<&str>;
+
+    /// What its configuration looks like; `None` takes none.
+    fn config(&self) -> Option<&ConfigSchema> {
+        None
+    }
+
+    /// What it needs besides inputs.
+    fn resources(&self) -> &[ResourceNeed] {
+        &[]
+    }
 
     /// Checks the computation against the schemas of its inputs, without reading a row.
     ///
@@ -54,62 +61,4 @@ pub struct Resolution {
     pub schema: Option<SchemaRef>,
     /// Everything that is wrong.
     pub problems: Vec<Diagnostic>,
-}
-
-/// What a computation works with: one attempt of one step.
-#[derive(Clone)]
-pub struct ComputeContext {
-    /// The asset that is being computed.
-    pub key: AssetKey,
-    /// The run.
-    pub run_id: String,
-    /// Counted from one.
-    pub attempt: u32,
-    /// In the order of the asset's declaration.
-    pub inputs: Vec<BoundInput>,
-    /// Plans and executes; shared by all steps of a run, as is its memory.
-    pub session: Arc<SessionState>,
-    /// Shown with the materialization.
-    pub metadata: Arc<Mutex<BTreeMap<String, serde_json::Value>>>,
-}
-
-/// An input whose version is chosen.
-#[derive(Debug, Clone)]
-pub struct BoundInput {
-    /// The name by which the computation asks for it.
-    pub name: String,
-    /// The asset that it is.
-    pub key: AssetKey,
-    /// The rows of exactly one version.
-    pub table: Arc<dyn TableProvider>,
-}
-
-impl ComputeContext {
-    /// The input of this name.
-    ///
-    /// # Errors
-    /// If the computation did not declare it.
-    pub fn input(&self, name: &str) -> Result<&BoundInput, BoxError> {
-        self.inputs
-            .iter()
-            .find(|input| input.name == name)
-            .ok_or_else(|| format!("`{}` has no input `{name}`", self.key).into())
-    }
-
-    /// Remembers a value with the materialization; the last one of a name counts.
-    pub fn add_metadata(&self, name: impl Into<String>, value: impl Into<serde_json::Value>) {
-        let mut metadata = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-        metadata.insert(name.into(), value.into());
-    }
-}
-
-impl fmt::Debug for ComputeContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ComputeContext")
-            .field("key", &self.key)
-            .field("run_id", &self.run_id)
-            .field("attempt", &self.attempt)
-            .field("inputs", &self.inputs)
-            .finish_non_exhaustive()
-    }
 }

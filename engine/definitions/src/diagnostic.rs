@@ -46,6 +46,8 @@ codes! {
     Attribute = "AS0108";
     /// A template cannot be rendered.
     Template = "AS0109";
+    /// A job, op or resource is defined wrongly.
+    Job = "AS0110";
     /// The SQL text cannot be parsed.
     Syntax = "AS0201";
     /// The file is not exactly one query.
@@ -76,6 +78,10 @@ codes! {
     Contract = "AS0302";
     /// The columns of an asset are not known before it runs.
     UnknownSchema = "AS0303";
+    /// A graph of ops is wired wrongly.
+    Graph = "AS0304";
+    /// The run config does not fit what is run.
+    Config = "AS0305";
     /// A selection cannot be parsed, or selects nothing.
     Selection = "AS0401";
     /// An upstream asset has not been materialized.

@@ -15,4 +15,4 @@ pub use columns::{
     struct_field, typed_array,
 };
 pub use output::IntoOutput;
-pub use param::{AssetContext, AssetParam, Declaration, RecordBatches, Table, scan_as};
+pub use param::{AssetParam, Declaration, RecordBatches, Table, scan_as};

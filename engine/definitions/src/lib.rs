@@ -22,32 +22,56 @@
 
 mod asset;
 mod compute;
+mod config;
+mod context;
 mod diagnostic;
+mod failure;
 mod function;
 mod graph;
+mod hook;
+mod job;
 mod key;
+mod logger;
+mod ops;
 mod policy;
 mod reference;
 mod repository;
 mod resolve;
+mod resource;
 mod selection;
 
-pub use asset::{Asset, Attributes, Body, Input, Source, StorageSpec, TableSource};
-pub use compute::{BoundInput, BoxError, Compute, ComputeContext, InputSchema, Resolution};
+pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
+pub use compute::{BoxError, Compute, InputSchema, Resolution};
+pub use config::{Config, ConfigMapping, ConfigSchema};
+pub use context::{
+    AssetContext, BoundInput, ComputeContext, History, NoHistory, OpContext, OutputMetadata,
+    RESULT, StepInfo,
+};
 pub use diagnostic::{Code, Diagnostic, Label, Place, Position, Problems, Severity};
+pub use failure::{PermanentFailure, RetryRequested};
 pub use function::{
-    AssetContext, AssetFunction, AssetParam, ColumnType, Columns, Date, Decimal, Declaration,
-    FunctionAsset, IntoOutput, RecordBatches, StructType, Table, Timestamp, build_struct,
-    list_item, scan_as, struct_field, typed_array,
+    AssetFunction, AssetParam, ColumnType, Columns, Date, Decimal, Declaration, FunctionAsset,
+    IntoOutput, RecordBatches, StructType, Table, Timestamp, build_struct, list_item, scan_as,
+    struct_field, typed_array,
 };
 pub use graph::AssetGraph;
+pub use hook::{Hook, HookContext, HookEvent};
+pub use job::{Job, JobTarget};
 pub use key::{AssetKey, InvalidKey};
+pub use logger::{Logger, USER_FIELDS};
+pub use ops::{
+    DynamicHandle, DynamicOutputs, Emitted, FlatGraph, FlatInput, FlatNode, FlatSource, Graph,
+    GraphInput, GraphInputs, GraphNode, GraphOutput, Handle, Handles, IntoInput, Literal, NodeBody,
+    NodeBuilder, Nothing, Op, OpBody, OpInput, OpOutput, OpValue, Outputs, Source as GraphSource,
+    Unset, ValueType, Wiring, compose, default_value, json_table, node,
+};
 pub use policy::{Backoff, ExecutionPolicy, Jitter, RetryPolicy};
 pub use reference::AssetReference;
 pub use repository::{
     Definitions, IoManagerChoice, IoManagerSettings, Limits, LoadOptions, Loader, Repository,
 };
 pub use resolve::{IoManagers, Resolved, ResolvedAsset, ResolvedInput};
+pub use resource::{Made, Resource, ResourceDefinition, ResourceNeed, ResourceType, Resources};
 pub use selection::{Selection, SelectionError};
 
 pub use arrowsmith_io_manager::nearest;

@@ -11,6 +11,8 @@ pub struct ExecutionPolicy {
     pub retry: Option<RetryPolicy>,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
+    /// The pool whose slots it takes.
+    pub pool: Option<String>,
 }
 
 /// How a failed step is tried again; the formulas are Dagster's.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrowsmith_io_manager::{IoManager, Options};
 
-use crate::{Asset, AssetKey, Code, Diagnostic, Place};
+use crate::{Asset, AssetKey, Code, Diagnostic, Job, Place, ResourceDefinition};
 
 /// A collection of definitions, loaded as a unit by the command line, the web UI and the daemon.
 ///
@@ -23,6 +23,10 @@ pub struct Repository {
     pub assets: Vec<Asset>,
     /// What is read anew at each [`load`](Self::load).
     pub loaders: Vec<Arc<dyn Loader>>,
+    /// In the order of definition.
+    pub jobs: Vec<Job>,
+    /// By name.
+    pub resources: BTreeMap<String, ResourceDefinition>,
     /// By name.
     pub io_managers: BTreeMap<String, IoManagerChoice>,
     /// The manager of assets that name none.
@@ -73,6 +77,8 @@ pub struct Limits {
     pub step_timeout: Option<Duration>,
     /// How long a run may take.
     pub run_timeout: Option<Duration>,
+    /// Slots of each pool, shared by all runs of a process.
+    pub pools: BTreeMap<String, usize>,
 }
 
 /// Definitions that stand outside of the program and are read each time a repository is loaded,
@@ -145,6 +151,13 @@ impl Repository {
         self
     }
 
+    /// The repository with a resource.
+    #[must_use]
+    pub fn with_resource(mut self, name: impl Into<String>, resource: ResourceDefinition) -> Self {
+        self.resources.insert(name.into(), resource);
+        self
+    }
+
     /// The repository with limits for its runs.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -156,6 +169,12 @@ impl Repository {
 impl Definitions for Asset {
     fn add_to(self, repository: &mut Repository) {
         repository.assets.push(self);
+    }
+}
+
+impl Definitions for Job {
+    fn add_to(self, repository: &mut Repository) {
+        repository.jobs.push(self);
     }
 }
 
@@ -179,6 +198,8 @@ impl Definitions for Repository {
     fn add_to(self, repository: &mut Repository) {
         repository.assets.extend(self.assets);
         repository.loaders.extend(self.loaders);
+        repository.jobs.extend(self.jobs);
+        repository.resources.extend(self.resources);
         repository.io_managers.extend(self.io_managers);
         repository.problems.extend(self.problems);
         repository.broken.extend(self.broken);

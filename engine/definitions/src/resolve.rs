@@ -1,5 +1,7 @@
 //! From definitions to a checked graph: names, circles, schemas, options.
 
+mod graph;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use arrowsmith_io_manager::IoManager;
 
 use crate::reference::{Found, KeyIndex};
 use crate::{
-    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Problems, Repository,
-    Severity, nearest,
+    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, Problems,
+    Repository, ResourceDefinition, Severity, nearest,
 };
 
 /// IO managers that are open, by name.
@@ -23,9 +25,13 @@ pub struct Resolved {
     /// Who reads whom.
     pub graph: AssetGraph,
     /// Every asset by its key.
-    pub assets: HashMap<AssetKey, ResolvedAsset>,
+    pub assets: HashMap<AssetKey, Arc<ResolvedAsset>>,
     /// The managers that the assets name.
     pub io_managers: IoManagers,
+    /// By name.
+    pub jobs: BTreeMap<String, Arc<Job>>,
+    /// By name.
+    pub resources: BTreeMap<String, ResourceDefinition>,
     /// Warnings.
     pub warnings: Vec<Diagnostic>,
     index: Arc<KeyIndex>,
@@ -85,7 +91,7 @@ impl Repository {
             }
         };
 
-        let mut resolved: HashMap<AssetKey, ResolvedAsset> = HashMap::new();
+        let mut resolved: HashMap<AssetKey, Arc<ResolvedAsset>> = HashMap::new();
         let default = self.default_io_manager.as_deref().unwrap_or("default");
         for key in graph.topological() {
             let asset = assets[key];
@@ -109,8 +115,10 @@ impl Repository {
                 schema,
                 io_manager,
             };
-            resolved.insert(key.clone(), resolved_asset);
+            resolved.insert(key.clone(), Arc::new(resolved_asset));
         }
+        problems.extend(graph::job_problems(self));
+        problems.extend(graph::backing_problems(self));
         let mut problems = Problems(problems);
         problems.sort();
         if problems.has_errors() {
@@ -121,6 +129,8 @@ impl Repository {
             graph,
             assets: resolved,
             io_managers: io_managers.clone(),
+            jobs: self.jobs.iter().map(|job| (job.name.clone(), Arc::new(job.clone()))).collect(),
+            resources: self.resources.clone(),
             warnings: problems.0,
             index: Arc::new(index),
         })
@@ -151,7 +161,7 @@ impl Repository {
 impl Resolved {
     /// The asset of this key.
     pub fn asset(&self, key: &AssetKey) -> Option<&ResolvedAsset> {
-        self.assets.get(key)
+        self.assets.get(key).map(Arc::as_ref)
     }
 
     /// The asset that a user means by a name: its key, or a unique last segment.
@@ -279,11 +289,14 @@ fn io_manager_problems(asset: &Asset, name: &str, managers: &IoManagers) -> Vec<
 fn check_asset(
     asset: &Asset,
     inputs: &[ResolvedInput],
-    resolved: &HashMap<AssetKey, ResolvedAsset>,
+    resolved: &HashMap<AssetKey, Arc<ResolvedAsset>>,
 ) -> (Option<SchemaRef>, Vec<Diagnostic>) {
     let compute = match &asset.body {
         Body::External(source) => return (Some(source.schema()), Vec::new()),
         Body::Computed(compute) => compute,
+        Body::Graph { backing, output } => {
+            return (graph::output_schema(backing, output), typed_inputs(asset, inputs, resolved));
+        }
     };
     let schemas: Vec<InputSchema<'_>> = inputs
         .iter()
@@ -293,18 +306,29 @@ fn check_asset(
             schema: resolved.get(&input.key).and_then(|upstream| upstream.schema.as_ref()),
         })
         .collect();
-    let mut problems = Vec::new();
-    for (input, found) in asset.inputs.iter().zip(&schemas) {
-        if let (Some(expected), Some(schema)) = (&input.expects, found.schema) {
-            problems.extend(contract_problems(asset, input, found.key, expected, schema));
-        }
-    }
+    let mut problems = typed_inputs(asset, inputs, resolved);
     let resolution = compute.resolve(&asset.key, &schemas);
     problems.extend(resolution.problems);
     if let Some(schema) = &resolution.schema {
         problems.extend(asset.storage_problems(schema));
     }
     (resolution.schema, problems)
+}
+
+/// What typed inputs ask for that their tables do not have.
+fn typed_inputs(
+    asset: &Asset,
+    inputs: &[ResolvedInput],
+    resolved: &HashMap<AssetKey, Arc<ResolvedAsset>>,
+) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for (input, found) in asset.inputs.iter().zip(inputs) {
+        let upstream = resolved.get(&found.key).and_then(|upstream| upstream.schema.as_ref());
+        if let (Some(expected), Some(schema)) = (&input.expects, upstream) {
+            problems.extend(contract_problems(asset, input, &found.key, expected, schema));
+        }
+    }
+    problems
 }
 
 /// What a typed input asks for that the table does not have.

@@ -1,82 +1,155 @@
 //! One attempt of one step: compute, write, seal. Nothing of it is visible to a reader.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use arrowsmith_definitions::{AssetKey, Body, BoundInput, BoxError, ComputeContext, ResolvedAsset};
-use arrowsmith_instance::RunId;
-use arrowsmith_io_manager::{
-    ColumnDifference, SchemaDifference, StoredTable, TableSchema, Version, WriteTarget,
+use arrowsmith_definitions::{
+    AssetKey, BoxError, ComputeContext, Emitted, OutputMetadata, ResolvedAsset,
 };
+use arrowsmith_io_manager::{
+    ColumnDifference, SchemaDifference, StoredTable, TablePath, TableSchema, Version, WriteTarget,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use uuid::Uuid;
 
 use crate::count::CountExec;
+use crate::node::{Node, NodeOutput};
 use crate::record::{code_version, inputs_label};
 use crate::{Counters, Engine};
 
 /// What an attempt works with.
 pub(crate) struct AttemptInput {
-    pub(crate) run_id: RunId,
-    pub(crate) number: u32,
+    pub(crate) context: ComputeContext,
+    /// That of the first output; further outputs get versions of their own.
     pub(crate) version: Version,
-    pub(crate) inputs: Vec<BoundInput>,
     pub(crate) input_versions: BTreeMap<String, Version>,
     pub(crate) counters: Arc<Counters>,
 }
 
-/// A sealed version that waits to be published.
+/// Sealed outputs that wait to be published.
 #[derive(Debug)]
 pub(crate) struct Written {
-    pub(crate) stored: Arc<StoredTable>,
-    pub(crate) metadata: BTreeMap<String, serde_json::Value>,
+    pub(crate) outputs: Vec<WrittenOutput>,
+    pub(crate) metadata: OutputMetadata,
 }
 
-/// Computes the asset and writes its rows as a new version.
+#[derive(Debug)]
+pub(crate) struct WrittenOutput {
+    pub(crate) output: String,
+    pub(crate) mapping_key: Option<String>,
+    pub(crate) version: Version,
+    /// `None` for a unit, which is not stored.
+    pub(crate) stored: Option<Arc<StoredTable>>,
+}
+
+/// Runs a node and writes what it emits as new versions.
 pub(crate) async fn attempt(
     engine: &Engine,
-    resolved: &ResolvedAsset,
+    node: &Node,
     input: AttemptInput,
 ) -> Result<Written, BoxError> {
-    let asset = &resolved.asset;
-    let Body::Computed(compute) = &asset.body else {
-        return Err(format!("`{}` is external and cannot be materialized", asset.key).into());
-    };
-    let metadata = Arc::new(Mutex::new(BTreeMap::new()));
-    let context = ComputeContext {
-        key: asset.key.clone(),
-        run_id: input.run_id.to_string(),
-        attempt: input.number,
-        inputs: input.inputs,
-        session: Arc::clone(&engine.session),
-        metadata: Arc::clone(&metadata),
-    };
-    let plan = compute.compute(context).await?;
-    if let Some(promised) = &resolved.schema {
-        let promised = TableSchema::new(Arc::clone(promised));
-        let mut difference = promised.difference(&plan.schema());
+    let context = input.context.clone();
+    let emitted = node.work.run(input.context.clone()).await?.into_emitted();
+    check_emitted(node, &emitted)?;
+    let mut outputs = Vec::with_capacity(emitted.len());
+    let mut version = Some(input.version);
+    for Emitted { output, mapping_key, plan } in emitted {
+        let declared = node.output(&output).ok_or("an emitted output was checked")?;
+        let version = version.take().unwrap_or_else(|| Version(Uuid::now_v7()));
+        let stored = match plan {
+            None => None,
+            Some(plan) => {
+                let target = target(node, declared, &input, mapping_key.as_deref(), version)?;
+                let counters = Arc::clone(&input.counters);
+                Some(Arc::new(write(engine, declared, &target, plan, counters).await?))
+            }
+        };
+        outputs.push(WrittenOutput { output, mapping_key, version, stored });
+    }
+    Ok(Written { outputs, metadata: context.output_metadata() })
+}
+
+/// Everything that is required was emitted, and nothing twice or undeclared.
+fn check_emitted(node: &Node, emitted: &[Emitted]) -> Result<(), BoxError> {
+    let mut seen = HashSet::new();
+    for Emitted { output, mapping_key, .. } in emitted {
+        if node.output(output).is_none() {
+            return Err(format!("it emitted `{output}`, which is none of its outputs").into());
+        }
+        if !seen.insert((output, mapping_key)) {
+            return Err(format!("it emitted `{output}` twice").into());
+        }
+    }
+    let missing = node.outputs.iter().find(|declared| {
+        declared.required && !emitted.iter().any(|emitted| emitted.output == declared.name)
+    });
+    match missing {
+        Some(missing) => {
+            Err(format!("it did not emit `{}`, which is required", missing.name).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// An asset has its own place; any other output has one in the folder of its run.
+fn table_path(
+    declared: &NodeOutput,
+    input: &AttemptInput,
+    mapping_key: Option<&str>,
+) -> Result<TablePath, BoxError> {
+    if let Some(resolved) = &declared.asset {
+        return Ok(resolved.asset.key.table_path());
+    }
+    let info = &input.context.info;
+    let step = info.step_key.replace('.', ":");
+    let mut segments = vec!["_runs", &info.run_id, &step, &declared.name];
+    segments.extend(mapping_key);
+    Ok(TablePath::new(segments)?)
+}
+
+/// Where an output goes, and what is written beside it.
+fn target(
+    node: &Node,
+    declared: &NodeOutput,
+    input: &AttemptInput,
+    mapping_key: Option<&str>,
+    version: Version,
+) -> Result<WriteTarget, BoxError> {
+    let resolved = declared.asset.as_deref();
+    let storage = resolved.map(|resolved| resolved.asset.storage.clone()).unwrap_or_default();
+    Ok(WriteTarget {
+        table: table_path(declared, input, mapping_key)?,
+        version,
+        promised: resolved.and_then(|resolved| resolved.schema.clone()),
+        partition_by: storage.partition_by,
+        options: storage.options,
+        labels: labels(node, declared, input),
+    })
+}
+
+async fn write(
+    engine: &Engine,
+    declared: &NodeOutput,
+    target: &WriteTarget,
+    plan: Arc<dyn ExecutionPlan>,
+    counters: Arc<Counters>,
+) -> Result<StoredTable, BoxError> {
+    let resolved = declared.asset.as_deref();
+    if let (Some(promised), Some(resolved)) = (&target.promised, resolved) {
+        let mut difference = TableSchema::new(Arc::clone(promised)).difference(&plan.schema());
         // Whether a column holds nulls is known only when its rows are.
         difference.columns.retain(|c| !matches!(c, ColumnDifference::Nullable { .. }));
         if !difference.is_empty() {
-            return Err(schema_error(&asset.key, difference));
+            return Err(schema_error(&resolved.asset.key, difference));
         }
     }
-    let manager = engine
-        .resolved
-        .io_managers
-        .get(&resolved.io_manager)
-        .ok_or_else(|| format!("there is no IO manager `{}`", resolved.io_manager))?;
-    let target = WriteTarget {
-        table: asset.key.table_path(),
-        version: input.version,
-        promised: resolved.schema.clone(),
-        partition_by: asset.storage.partition_by.clone(),
-        options: asset.storage.options.clone(),
-        labels: labels(resolved, input.run_id, &input.input_versions),
-    };
-    let counted = Arc::new(CountExec::new(plan, input.counters));
-    let stored = manager.write(counted, Arc::clone(&engine.task), &target).await?;
-    refuse_nulls(resolved, &stored)?;
-    let metadata = metadata.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Written { stored: Arc::new(stored), metadata })
+    let manager = engine.manager(&declared.io_manager)?;
+    let counted = Arc::new(CountExec::new(plan, counters));
+    let stored = manager.write(counted, Arc::clone(&engine.task), target).await?;
+    if let Some(resolved) = resolved {
+        refuse_nulls(resolved, &stored)?;
+    }
+    Ok(stored)
 }
 
 fn schema_error(key: &AssetKey, difference: SchemaDifference) -> BoxError {
@@ -103,19 +176,19 @@ fn refuse_nulls(resolved: &ResolvedAsset, stored: &StoredTable) -> Result<(), Bo
 }
 
 /// What is written into footers and manifests, so that the catalog can be rebuilt from them.
-fn labels(
-    resolved: &ResolvedAsset,
-    run_id: RunId,
-    inputs: &BTreeMap<String, Version>,
-) -> BTreeMap<String, String> {
-    let asset = &resolved.asset;
+fn labels(node: &Node, declared: &NodeOutput, input: &AttemptInput) -> BTreeMap<String, String> {
+    let info = &input.context.info;
     let mut labels = BTreeMap::from([
-        ("asset".to_owned(), asset.key.to_string()),
-        ("run".to_owned(), run_id.to_string()),
-        ("io_manager".to_owned(), resolved.io_manager.clone()),
-        ("inputs".to_owned(), inputs_label(inputs)),
+        ("run".to_owned(), info.run_id.clone()),
+        ("step".to_owned(), info.step_key.clone()),
+        ("io_manager".to_owned(), declared.io_manager.clone()),
+        ("inputs".to_owned(), inputs_label(&input.input_versions)),
     ]);
-    if let Some(code) = code_version(asset) {
+    if let Some(resolved) = &declared.asset {
+        labels.insert("asset".to_owned(), resolved.asset.key.to_string());
+    }
+    let code = declared.asset.as_ref().and_then(|resolved| code_version(&resolved.asset));
+    if let Some(code) = code.or_else(|| node.code_version.clone()) {
         labels.insert("code_version".to_owned(), code);
     }
     labels

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrowsmith_definitions::{AssetKey, Body};
-use arrowsmith_instance::Materialization;
+use arrowsmith_definitions::{AssetKey, Body, BoundInput, ComputeContext, OpValue, StepInfo};
+use arrowsmith_instance::{Materialization, OutputRecord, RunId};
 use arrowsmith_io_manager::Version;
 use datafusion::catalog::TableProvider;
 
@@ -38,6 +38,37 @@ impl Engine {
         Ok(self.instance.materialization(version).await?)
     }
 
+    /// The value that a step of a run has emitted.
+    ///
+    /// # Errors
+    /// `NotStored` if it was not emitted, is a unit or is gone; `Source` if it is of another type.
+    pub async fn output<T: OpValue>(&self, run: RunId, step: &str, output: &str) -> Result<T> {
+        let missing = || Error::NotStored { step: step.to_owned(), output: output.to_owned() };
+        let emitted = self.instance.outputs(run).await?;
+        let is_it = |record: &&OutputRecord| record.step_key == step && record.output == output;
+        let record = emitted.iter().find(is_it).ok_or_else(missing)?;
+        let table = self.emitted(record).await?.ok_or_else(missing)?;
+        let context = ComputeContext::new(StepInfo::default(), Arc::clone(&self.session))
+            .with_inputs(vec![BoundInput::new(output, step, table)]);
+        let failed = |source| Error::Source { asset: format!("{step}.{output}"), source };
+        context.load(output).await.map_err(failed)
+    }
+
+    /// The rows that a step has emitted; `None` if it is a unit, or is stored no more.
+    pub(crate) async fn emitted(
+        &self,
+        record: &OutputRecord,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(stored) = &record.stored {
+            return Ok(Some(self.manager(&record.io_manager)?.provider(stored)?));
+        }
+        let made = match &record.asset {
+            Some(_) => self.version(record.version).await?,
+            None => None,
+        };
+        made.map(|made| self.stored_table(&made)).transpose()
+    }
+
     /// The rows of an asset that Arrowsmith only reads; `None` if it is another.
     pub(crate) async fn external(&self, key: &AssetKey) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(resolved) = self.resolved.asset(key) else { return Ok(None) };
@@ -46,7 +77,7 @@ impl Engine {
                 let failed = |source| Error::Source { asset: key.to_string(), source };
                 source.provider().await.map(Some).map_err(failed)
             }
-            Body::Computed(_) => Ok(None),
+            Body::Computed(_) | Body::Graph { .. } => Ok(None),
         }
     }
 

@@ -1,14 +1,17 @@
 //! [`Engine`]: a resolved repository with everything that it needs to run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{LoadOptions, Problems, Repository, Resolved};
 use arrowsmith_instance::{Instance, RunId};
+use arrowsmith_io_manager::IoManager;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::prelude::SessionConfig;
+use tokio::sync::Semaphore;
 
 use crate::memory::default_memory_bytes;
 use crate::{Clock, Error, Result, RunLogs, SystemClock, open_io_managers};
@@ -34,6 +37,7 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: arrowsmith_definitions::Limits,
     pub(crate) logs: RunLogs,
+    pools: BTreeMap<String, Arc<Semaphore>>,
 }
 
 /// What an engine is opened with.
@@ -102,7 +106,10 @@ impl Engine {
             None => Instance::open(home).await.map_err(Error::from)?,
         };
         let recovered = instance.recover(options.clock.now()).await.map_err(Error::from)?;
+        let slots =
+            |(name, count): (&String, &usize)| (name.clone(), Arc::new(Semaphore::new(*count)));
         Ok(Self {
+            pools: limits.pools.iter().map(slots).collect(),
             resolved: Arc::new(resolved),
             instance,
             environment: options.environment,
@@ -113,6 +120,17 @@ impl Engine {
             limits,
             logs: options.logs,
         })
+    }
+
+    /// The IO manager of a name.
+    pub(crate) fn manager(&self, name: &str) -> Result<&Arc<dyn IoManager>> {
+        let manager = self.resolved.io_managers.get(name);
+        manager.ok_or_else(|| Error::NoIoManager { io_manager: name.to_owned() })
+    }
+
+    /// The slots of a pool; one without a limit has none to wait for.
+    pub(crate) fn pool(&self, name: &str) -> Option<Arc<Semaphore>> {
+        self.pools.get(name).cloned()
     }
 
     /// The session in which steps plan and execute; its memory is shared by all of them.

@@ -63,6 +63,36 @@ pub enum Error {
         /// The store's URL.
         store: String,
     },
+    /// A manager that was used is no longer configured.
+    #[error("there is no IO manager `{io_manager}`")]
+    NoIoManager {
+        /// Its name.
+        io_manager: String,
+    },
+    /// There is no such job.
+    #[error("there is no job `{job}`{}", did_you_mean(nearest.as_deref()))]
+    NoJob {
+        /// The name as given.
+        job: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// There is no such step.
+    #[error("there is no step `{step}`{}", did_you_mean(nearest.as_deref()))]
+    NoStep {
+        /// The key as given.
+        step: String,
+        /// The nearest key.
+        nearest: Option<String>,
+    },
+    /// A step that is not run was never run before, so that what reads it has no input.
+    #[error("`{step}` is not selected, and no earlier run has stored its output `{output}`")]
+    NotStored {
+        /// The step.
+        step: String,
+        /// The output.
+        output: String,
+    },
     /// A source cannot be read.
     #[error("source `{asset}` cannot be read")]
     Source {
@@ -84,10 +114,18 @@ impl Error {
                 ErrorKind::Invalid
             }
             Self::Session { .. } => ErrorKind::Internal,
-            Self::NotMaterialized { .. } => ErrorKind::NotFound,
+            Self::NotMaterialized { .. }
+            | Self::NoIoManager { .. }
+            | Self::NoJob { .. }
+            | Self::NoStep { .. }
+            | Self::NotStored { .. } => ErrorKind::NotFound,
             Self::Source { .. } => ErrorKind::Unavailable,
         }
     }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
 }
 
 /// An error with all its causes, one sentence each.

@@ -1,11 +1,15 @@
 //! The concurrent executor: a step starts when its inputs are there and a slot is free.
 
+mod expand;
+mod hooks;
+mod resources;
 mod run;
 mod step;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrowsmith_instance::{EndRun, EndStep, NewRun, ProcessIdentity, RunId, RunStatus, StepState};
@@ -16,8 +20,11 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{Engine, Observer, Plan, Progress, Result};
+pub(crate) use resources::merged;
+
+use resources::RunResources;
 use run::Run;
-use step::{Begun, StepEnd};
+use step::{Begun, Held, StepEnd};
 
 /// How long a run is believed to live without another word.
 const LEASE: Duration = Duration::from_secs(30);
@@ -27,6 +34,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const PUBLISHING_MAX: usize = 1024;
 /// How long steps may take to notice that they are to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How often a run looks whether a pool has a slot that another run held.
+const POOL_POLL: Duration = Duration::from_millis(50);
 const RUN_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// How a plan is carried out.
@@ -49,6 +58,8 @@ pub struct RunReport {
     pub status: RunStatus,
     /// How many steps ended in each state.
     pub steps: BTreeMap<&'static str, usize>,
+    /// Why it did not end well.
+    pub error: Option<String>,
     /// From its beginning to its end.
     pub elapsed: Duration,
 }
@@ -93,6 +104,10 @@ impl Engine {
                 environment: plan.environment.clone(),
                 selection: plan.selection.clone(),
                 tags: options.tags.clone(),
+                job: plan.job.clone(),
+                parent: plan.parent,
+                root: plan.root.unwrap_or(run_id),
+                config: plan.config.clone(),
                 process: ProcessIdentity::current(),
                 lease_until: began + micros(LEASE),
                 at: began,
@@ -101,19 +116,26 @@ impl Engine {
             })
             .await?;
         observer.notice(Progress::RunStarted { run_id, steps: plan.steps.len() });
-        let run =
-            Run::new(Arc::clone(self), run_id, plan, &options, cancel.child_token(), observer);
-        let run = Arc::new(run);
-        let ended = Loop::new(Arc::clone(&run), options.fail_fast).drive(cancel).await;
+        let ended = match RunResources::set_up(self, run_id, &plan).await {
+            Ok(resources) => {
+                let (engine, values) = (Arc::clone(self), resources.values.clone());
+                let run = Run::new(engine, run_id, plan, &options, values, Arc::clone(&observer));
+                let ended = Loop::new(Arc::new(run), options.fail_fast).drive(cancel).await;
+                resources.tear_down().await;
+                ended
+            }
+            Err(reason) => Ok(Ended::before(&plan, reason)),
+        };
         let at = self.clock.now();
         let (status, error) = match &ended {
             Ok(ended) => (ended.status, ended.error.clone()),
             Err(error) => (RunStatus::Failure, Some(crate::error::chain(error))),
         };
         self.instance.end_run(EndRun { run_id, status, error, at }).await?;
-        run.observer.notice(Progress::RunEnded { status });
+        observer.notice(Progress::RunEnded { status });
         let elapsed = Duration::from_micros((at - began).try_into().unwrap_or_default());
-        Ok(RunReport { run_id, status, steps: ended?.states, elapsed })
+        let ended = ended?;
+        Ok(RunReport { run_id, status, steps: ended.states, error: ended.error, elapsed })
     }
 }
 
@@ -127,15 +149,25 @@ struct Ended {
     states: BTreeMap<&'static str, usize>,
 }
 
+impl Ended {
+    /// A run that failed before its first step.
+    fn before(plan: &Plan, reason: String) -> Self {
+        let states = BTreeMap::from([(StepState::Canceled.as_str(), plan.steps.len())]);
+        Self { status: RunStatus::Failure, error: Some(reason), states }
+    }
+}
+
 /// The scheduling loop. It alone decides what is ready, failed and skipped.
 struct Loop {
     run: Arc<Run>,
     ready: Ready,
     begun: BTreeMap<usize, Begun>,
-    waiting_for: Vec<usize>,
-    states: Vec<StepState>,
+    /// `None` is a step that stood for those of a dynamic output, and was replaced by them.
+    states: Vec<Option<StepState>>,
     tasks: JoinSet<StepEnd>,
     fail_fast: bool,
+    /// Whether every ready step waits for a pool.
+    pools_full: bool,
     /// Why nothing new is started any more.
     stopping: Option<String>,
     canceled: bool,
@@ -143,22 +175,28 @@ struct Loop {
 
 impl Loop {
     fn new(run: Arc<Run>, fail_fast: bool) -> Self {
-        let steps = &run.plan.steps;
-        let waiting_for: Vec<usize> = steps.iter().map(|step| step.after.len()).collect();
-        let ready = (0..steps.len())
-            .filter(|at| waiting_for[*at] == 0)
-            .map(|at| (steps[at].longest_path, Reverse(at)))
-            .collect();
-        Self {
-            ready,
-            waiting_for,
-            states: vec![StepState::Planned; steps.len()],
+        let count = run.shape().steps.len();
+        let mut this = Self {
+            ready: Ready::new(),
+            states: vec![Some(StepState::Planned); count],
             begun: BTreeMap::new(),
             tasks: JoinSet::new(),
             fail_fast,
+            pools_full: false,
             stopping: None,
             canceled: false,
             run,
+        };
+        (0..count).for_each(|at| this.push_if_free(at));
+        this
+    }
+
+    /// A planned step that waits for nothing becomes ready.
+    fn push_if_free(&mut self, at: usize) {
+        let shape = self.run.shape();
+        let is_free = shape.waiting_for[at] == 0 && shape.steps[at].node.mapped_over.is_none();
+        if is_free && self.states[at] == Some(StepState::Planned) {
+            self.ready.push((shape.steps[at].longest_path, Reverse(at)));
         }
     }
 
@@ -168,12 +206,11 @@ impl Loop {
         let mut timeout = engine.clock.sleep(limit);
         let mut heartbeat = engine.clock.sleep(HEARTBEAT);
         loop {
-            let may_start = self.stopping.is_none()
-                && !self.ready.is_empty()
-                && self.tasks.len() < PUBLISHING_MAX;
-            if !may_start && self.tasks.is_empty() {
+            let wants_start = self.stopping.is_none() && !self.ready.is_empty();
+            if !wants_start && self.tasks.is_empty() {
                 break;
             }
+            let may_start = wants_start && !self.pools_full && self.tasks.len() < PUBLISHING_MAX;
             let slots = Arc::clone(&self.run.slots);
             tokio::select! {
                 biased;
@@ -187,6 +224,10 @@ impl Loop {
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 Ok(slot) = slots.acquire_owned(), if may_start => self.start(slot),
+                // Another run may hold the pools, and nothing tells when it lets go.
+                () = engine.clock.sleep(POOL_POLL), if wants_start && self.pools_full => {
+                    self.pools_full = false;
+                }
                 () = &mut timeout => {
                     self.stop(&format!("the run took longer than {} s", limit.as_secs()));
                     timeout = engine.clock.sleep(RUN_TIMEOUT);
@@ -205,40 +246,54 @@ impl Loop {
         self.finish().await
     }
 
+    /// Starts the ready step with the longest path whose pool has a slot.
     fn start(&mut self, slot: OwnedSemaphorePermit) {
-        let Some((_, Reverse(at))) = self.ready.pop() else { return };
-        self.states[at] = StepState::Running;
-        let begun = self.begun.remove(&at);
-        let step = tracing::info_span!("step", step = %self.run.plan.steps[at].key);
-        let work = step::run_step(Arc::clone(&self.run), at, slot, begun);
-        self.tasks.spawn(work.instrument(step));
+        let mut waiting = Vec::new();
+        while let Some((path, Reverse(at))) = self.ready.pop() {
+            let step = self.run.step(at);
+            let pool = step.node.pool.as_deref().and_then(|pool| self.run.engine.pool(pool));
+            let pool = match pool.map(tokio::sync::Semaphore::try_acquire_owned) {
+                None => None,
+                Some(Ok(permit)) => Some(permit),
+                Some(Err(_)) => {
+                    waiting.push((path, Reverse(at)));
+                    continue;
+                }
+            };
+            self.states[at] = Some(StepState::Running);
+            let begun = self.begun.remove(&at);
+            let span = tracing::info_span!("step", step = %step.key);
+            let work = step::run_step(Arc::clone(&self.run), at, Held(slot, pool), begun);
+            self.tasks.spawn(work.instrument(span));
+            self.ready.extend(waiting);
+            return;
+        }
+        self.pools_full = true;
+        self.ready.extend(waiting);
     }
 
     fn stop(&mut self, reason: &str) {
         if self.stopping.is_none() {
             self.stopping = Some(reason.to_owned());
+            self.run.canceled.store(true, Ordering::Release);
             self.run.cancel.cancel();
             self.run.observer.notice(Progress::Stopping { reason: reason.to_owned() });
         }
     }
 
     async fn ended(&mut self, end: StepEnd) -> Result<()> {
-        self.states[end.at] = end.state;
+        self.pools_full = false;
+        self.states[end.at] = Some(end.state);
         self.begun.extend(end.begun);
         match end.state {
             StepState::Success => {
-                for at in self.run.readers[end.at].clone() {
-                    self.waiting_for[at] -= 1;
-                    self.run.published_input(at);
-                    if self.waiting_for[at] == 0 && self.states[at] == StepState::Planned {
-                        self.ready.push((self.run.plan.steps[at].longest_path, Reverse(at)));
-                    }
-                }
+                self.expand(end.at, &end.mapping_keys).await?;
+                self.release(end.at).await?;
             }
             StepState::Failure => {
                 self.skip_readers(end.at).await?;
                 if self.fail_fast {
-                    let key = &self.run.plan.steps[end.at].key;
+                    let key = &self.run.step(end.at).key;
                     self.stop(&format!("`{key}` failed, and --fail-fast was asked for"));
                 }
             }
@@ -247,16 +302,49 @@ impl Loop {
         Ok(())
     }
 
+    /// Tells the readers of a step that it has ended without a failure. Those that wait for nothing
+    /// more become ready, or are skipped because an output was not emitted, which may let others go.
+    async fn release(&mut self, at: usize) -> Result<()> {
+        let mut pending = VecDeque::from([at]);
+        while let Some(at) = pending.pop_front() {
+            let readers = self.run.shape().readers[at].clone();
+            for reader in readers {
+                let step = {
+                    let mut shape = self.run.shape();
+                    shape.waiting_for[reader] = shape.waiting_for[reader].saturating_sub(1);
+                    if shape.waiting_for[reader] > 0 {
+                        continue;
+                    }
+                    Arc::clone(&shape.steps[reader])
+                };
+                if self.states[reader] != Some(StepState::Planned) {
+                    continue;
+                }
+                if let Some(reason) = self.run.missing_output(&step, None) {
+                    self.states[reader] = Some(StepState::Skipped);
+                    self.end_steps(&[reader], StepState::Skipped, &reason).await?;
+                    pending.push_back(reader);
+                } else {
+                    self.push_if_free(reader);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Everything downstream of a failed step, which can no longer be computed.
     async fn skip_readers(&mut self, failed: usize) -> Result<()> {
-        let reason = format!("upstream `{}` failed", self.run.plan.steps[failed].key);
-        let mut pending = self.run.readers[failed].clone();
+        let (reason, mut pending) = {
+            let shape = self.run.shape();
+            let reason = format!("upstream `{}` failed", shape.steps[failed].key);
+            (reason, shape.readers[failed].clone())
+        };
         let mut skipped = Vec::new();
         while let Some(at) = pending.pop() {
-            if self.states[at] == StepState::Planned {
-                self.states[at] = StepState::Skipped;
+            if self.states[at] == Some(StepState::Planned) {
+                self.states[at] = Some(StepState::Skipped);
                 skipped.push(at);
-                pending.extend(self.run.readers[at].iter().copied());
+                pending.extend(self.run.shape().readers[at].iter().copied());
             }
         }
         skipped.sort_unstable();
@@ -268,17 +356,18 @@ impl Loop {
             return Ok(());
         }
         let at = self.run.engine.clock.now();
-        let end = |i: &usize| EndStep {
+        let keys: Vec<String> = steps.iter().map(|i| self.run.step(*i).key.clone()).collect();
+        let end = |step_key: &String| EndStep {
             run_id: self.run.run_id,
-            step_key: self.run.plan.steps[*i].key.clone(),
+            step_key: step_key.clone(),
             state,
             reason: reason.to_owned(),
             at,
         };
-        self.run.engine.instance.end_steps(steps.iter().map(end).collect()).await?;
-        for i in steps {
+        self.run.engine.instance.end_steps(keys.iter().map(end).collect()).await?;
+        for step in keys {
             self.run.observer.notice(Progress::StepEnded {
-                step: self.run.plan.steps[*i].key.clone(),
+                step,
                 state,
                 rows: 0,
                 bytes: 0,
@@ -290,24 +379,24 @@ impl Loop {
     }
 
     async fn finish(mut self) -> Result<Ended> {
-        let open: Vec<usize> = (0..self.states.len())
-            .filter(|at| matches!(self.states[*at], StepState::Planned | StepState::Running))
-            .collect();
+        let is_open = |at: &usize| self.states[*at].is_some_and(|state| !state.is_final());
+        let open: Vec<usize> = (0..self.states.len()).filter(is_open).collect();
         let reason = self.stopping.clone().unwrap_or_default();
         let state = if self.canceled { StepState::Canceled } else { StepState::Skipped };
         self.end_steps(&open, state, &reason).await?;
         for at in open {
-            self.states[at] = state;
+            self.states[at] = Some(state);
         }
         let mut states = BTreeMap::new();
-        for state in &self.states {
+        for state in self.states.iter().flatten() {
             *states.entry(state.as_str()).or_insert(0) += 1;
         }
-        let failed = self.states.iter().filter(|s| **s == StepState::Failure).count();
+        let count = states.values().sum::<usize>();
+        let failed = states.get(StepState::Failure.as_str()).copied().unwrap_or(0);
         let (status, error) = if self.canceled {
             (RunStatus::Canceled, Some(reason))
         } else if failed > 0 {
-            (RunStatus::Failure, Some(format!("{failed} of {} steps failed", self.states.len())))
+            (RunStatus::Failure, Some(format!("{failed} of {count} steps failed")))
         } else if !reason.is_empty() {
             (RunStatus::Failure, Some(reason))
         } else {

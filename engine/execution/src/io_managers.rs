@@ -6,10 +6,14 @@ use std::sync::Arc;
 use arrowsmith_definitions::{
     Code, Diagnostic, IoManagerChoice, IoManagerSettings, IoManagers, Repository, nearest,
 };
-use arrowsmith_io_manager::{Durability, IoManager, MemoryIoManager, Store};
+use arrowsmith_io_ipc::IpcIoManager;
+use arrowsmith_io_manager::{Durability, IoManager, MemoryIoManager, OptionProblem, Store};
 use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
 
-const KINDS: [&str; 2] = ["parquet", "memory"];
+const KINDS: [&str; 3] = ["parquet", "ipc", "memory"];
+
+/// The manager of op outputs that name none.
+pub(crate) const OUTPUTS: &str = "outputs";
 
 /// Opens every manager of a repository, and a Parquet one named `default` in the home's own
 /// warehouse unless the repository names its default.
@@ -43,6 +47,17 @@ pub fn open_io_managers(
             Err(found) => problems.extend(found),
         }
     }
+    if !open.contains_key(OUTPUTS) {
+        let store = Some(home.join(OUTPUTS).display().to_string());
+        let kind = "ipc".to_owned();
+        let settings = IoManagerSettings { kind, store, ..IoManagerSettings::default() };
+        match open_one(OUTPUTS, &settings, base, home) {
+            Ok(manager) => {
+                open.insert(OUTPUTS.to_owned(), manager);
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
     open
 }
 
@@ -66,19 +81,20 @@ fn open_one(
                 Err(wrong.into_iter().map(|w| problem(w.message)).collect())
             }
         }
+        "ipc" => {
+            let store = open_store(settings, base, home).map_err(|e| vec![problem(e)])?;
+            let manager = IpcIoManager::new(store);
+            let wrong = manager.check_options(&settings.options);
+            if wrong.is_empty() {
+                return Ok(Arc::new(manager));
+            }
+            let told = |w: OptionProblem| problem(w.message).did_you_mean(w.suggestion);
+            Err(wrong.into_iter().map(told).collect())
+        }
         "parquet" | "" => {
-            let warehouse = home.join("warehouse").display().to_string();
-            let url = settings.store.clone().unwrap_or(warehouse);
-            let durability = match settings.fsync {
-                Some(false) => Durability::None,
-                _ => Durability::Fsync,
-            };
-            let store = Store::open(&url, base, durability, &settings.store_settings)
-                .map_err(|e| vec![problem(e.to_string())])?;
+            let store = open_store(settings, base, home).map_err(|e| vec![problem(e)])?;
             let options = ParquetOptions::default().with(&settings.options).map_err(|wrong| {
-                let told = |w: arrowsmith_io_manager::OptionProblem| {
-                    problem(w.message).did_you_mean(w.suggestion)
-                };
+                let told = |w: OptionProblem| problem(w.message).did_you_mean(w.suggestion);
                 wrong.into_iter().map(told).collect::<Vec<_>>()
             })?;
             Ok(Arc::new(ParquetIoManager::new(store, options)))
@@ -89,4 +105,14 @@ fn open_one(
             Err(vec![problem(message).did_you_mean(nearest(other, KINDS))])
         }
     }
+}
+
+fn open_store(settings: &IoManagerSettings, base: &Path, home: &Path) -> Result<Store, String> {
+    let warehouse = || home.join("warehouse").display().to_string();
+    let url = settings.store.clone().unwrap_or_else(warehouse);
+    let durability = match settings.fsync {
+        Some(false) => Durability::None,
+        _ => Durability::Fsync,
+    };
+    Store::open(&url, base, durability, &settings.store_settings).map_err(|e| e.to_string())
 }

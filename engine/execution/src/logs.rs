@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrowsmith_definitions::USER_FIELDS;
 use arrowsmith_instance::{RunId, TimeMicros};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -121,6 +122,12 @@ impl Visit for Fields {
         self.put(field, Value::from(format!("{value:?}")));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == USER_FIELDS {
+            // Fields that a user has named stand beside the others.
+            let named = serde_json::from_str::<Map<String, Value>>(value);
+            self.rest.extend(named.unwrap_or_default());
+            return;
+        }
         self.put(field, Value::from(value));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {

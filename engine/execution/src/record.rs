@@ -11,11 +11,18 @@ pub(crate) fn code_version(asset: &Asset) -> Option<String> {
         return Some(version.clone());
     }
     match &asset.body {
-        Body::Computed(compute) => {
-            compute.code().map(|code| blake3::hash(code.as_bytes()).to_hex()[..16].to_owned())
+        Body::Computed(compute) => compute.code().map(hashed),
+        Body::Graph { backing, .. } => {
+            let ops = backing.graph.ops();
+            let codes: Option<Vec<&str>> = ops.iter().map(|(_, op)| op.body.code()).collect();
+            codes.map(|codes| hashed(&codes.join("\0")))
         }
         Body::External(_) => None,
     }
+}
+
+fn hashed(code: &str) -> String {
+    blake3::hash(code.as_bytes()).to_hex()[..16].to_owned()
 }
 
 /// Inputs as one text for file footers and manifests: `{"asset":"version"}`.

@@ -33,6 +33,52 @@ pub enum Event {
         /// The version that it is going to write.
         version: String,
     },
+    /// A value for an input was found.
+    LoadedInput {
+        /// The name of the input.
+        input: String,
+        /// The asset, or the step and output, that it comes from.
+        from: String,
+    },
+    /// A value was computed.
+    StepOutput {
+        /// The name of the output.
+        output: String,
+        /// Which of a dynamic output it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mapping_key: Option<String>,
+    },
+    /// A value was stored.
+    HandledOutput {
+        /// The name of the output.
+        output: String,
+        /// The name of the IO manager.
+        io_manager: String,
+    },
+    /// A hook has done its work.
+    HookCompleted {
+        /// Its name.
+        hook: String,
+    },
+    /// A hook failed, which changes nothing for its step.
+    HookErrored {
+        /// Its name.
+        hook: String,
+        /// With all causes.
+        error: String,
+    },
+    /// A resource was set up for the run.
+    ResourceInitSuccess {
+        /// Its name.
+        resource: String,
+    },
+    /// A resource could not be set up.
+    ResourceInitFailure {
+        /// Its name.
+        resource: String,
+        /// With all causes.
+        error: String,
+    },
     /// A version became current.
     AssetMaterialization {
         /// The version.
@@ -80,6 +126,13 @@ impl Event {
             Self::RunFailure { .. } => "RUN_FAILURE",
             Self::RunCanceled { .. } => "RUN_CANCELED",
             Self::StepStart { .. } => "STEP_START",
+            Self::LoadedInput { .. } => "LOADED_INPUT",
+            Self::StepOutput { .. } => "STEP_OUTPUT",
+            Self::HandledOutput { .. } => "HANDLED_OUTPUT",
+            Self::HookCompleted { .. } => "HOOK_COMPLETED",
+            Self::HookErrored { .. } => "HOOK_ERRORED",
+            Self::ResourceInitSuccess { .. } => "RESOURCE_INIT_SUCCESS",
+            Self::ResourceInitFailure { .. } => "RESOURCE_INIT_FAILURE",
             Self::AssetMaterialization { .. } => "ASSET_MATERIALIZATION",
             Self::StepSuccess { .. } => "STEP_SUCCESS",
             Self::StepFailure { .. } => "STEP_FAILURE",

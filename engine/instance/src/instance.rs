@@ -12,8 +12,9 @@ use crate::sqlite::open;
 use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
-    Attempt, EndAttempt, EndRun, EndStep, Error, EventRecord, Materialization, NewAttempt, NewRun,
-    NewVersion, Pointer, Publish, Published, Result, RunId, RunRecord, StepRecord, TimeMicros,
+    EndAttempt, EndRun, EndStep, Error, EventRecord, Materialization, NewAttempt, NewRun,
+    NewVersion, OutputRecord, Pointer, Publish, Published, ReplaceSteps, Result, RunId, RunRecord,
+    StepRecord, Tell, TimeMicros,
 };
 
 /// One instance: runs, events and the catalog. Clones share what is kept.
@@ -66,11 +67,8 @@ impl Instance {
     }
 
     /// Begins attempts; from now on no older attempt can publish the same tables.
-    pub async fn begin(&self, attempts: Vec<NewAttempt>) -> Result<Vec<Attempt>> {
-        match self.writer.send(Request::Begin(attempts)).await? {
-            Reply::Begun(attempts) => Ok(attempts),
-            _ => Err(Error::Closed),
-        }
+    pub async fn begin(&self, attempts: Vec<NewAttempt>) -> Result<()> {
+        self.done(Request::Begin(attempts)).await
     }
 
     /// Begins attempts without waiting until that is durable.
@@ -98,6 +96,16 @@ impl Instance {
     /// Ends steps that had no attempt.
     pub async fn end_steps(&self, ends: Vec<EndStep>) -> Result<()> {
         self.done(Request::EndSteps(ends)).await
+    }
+
+    /// Puts the steps of a dynamic output in the place of those that stood for them.
+    pub async fn replace_steps(&self, replace: ReplaceSteps) -> Result<()> {
+        self.done(Request::ReplaceSteps(replace)).await
+    }
+
+    /// Remembers what happened.
+    pub async fn tell(&self, events: Vec<Tell>) -> Result<()> {
+        self.done(Request::Tell(events)).await
     }
 
     /// Ends a run, and with it whatever of it still counts as running.
@@ -186,6 +194,11 @@ impl Instance {
     /// The steps of a run in the order of its plan.
     pub async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>> {
         self.reader.steps(run_id).await
+    }
+
+    /// What the steps of a run have emitted.
+    pub async fn outputs(&self, run_id: RunId) -> Result<Vec<OutputRecord>> {
+        self.reader.outputs(run_id).await
     }
 
     /// Events of a run after the one of this id, oldest first.

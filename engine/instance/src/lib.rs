@@ -30,10 +30,10 @@ pub use event::{Event, EventRecord};
 pub use instance::Instance;
 pub use process::ProcessIdentity;
 pub use record::{
-    AttemptStatus, Materialization, Pointer, RunId, RunRecord, RunStatus, StepRecord, StepState,
-    TimeMicros,
+    AttemptStatus, Materialization, OutputRecord, Pointer, RunId, RunRecord, RunStatus, StepRecord,
+    StepState, TimeMicros,
 };
 pub use request::{
-    Attempt, EndAttempt, EndRun, EndStep, NewAttempt, NewRun, NewVersion, Publish, Published,
-    Refusal, Target,
+    EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewRun, NewVersion, Publish, Published,
+    Refusal, ReplaceSteps, Target, Tell,
 };

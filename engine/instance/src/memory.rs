@@ -11,8 +11,8 @@ use arrowsmith_io_manager::Version;
 use uuid::Uuid;
 
 use crate::{
-    AttemptStatus, EventRecord, Materialization, NewAttempt, NewRun, RunId, RunStatus, StepRecord,
-    Target, TimeMicros,
+    AttemptStatus, EventRecord, Materialization, NewAttempt, NewRun, OutputRecord, RunId,
+    RunStatus, StepRecord, Target, TimeMicros,
 };
 
 /// Everything that is kept, shared by the writer and the readers.
@@ -41,6 +41,7 @@ struct Run {
     /// Attempts that may still publish.
     running: Vec<Uuid>,
     events: Vec<EventRecord>,
+    outputs: Vec<OutputRecord>,
 }
 
 #[derive(Debug)]

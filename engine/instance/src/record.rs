@@ -133,6 +133,14 @@ pub struct RunRecord {
     pub status: RunStatus,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
+    /// The job, if it is a run of one.
+    pub job: Option<String>,
+    /// The run whose outputs it went on with.
+    pub parent: Option<RunId>,
+    /// The first run of which it is a continuation; itself, if of none.
+    pub root: RunId,
+    /// The run config.
+    pub config: serde_json::Value,
     /// When it was begun.
     pub created_at: TimeMicros,
     /// When it ended.
@@ -162,6 +170,27 @@ pub struct StepRecord {
     pub size_bytes: Option<u64>,
     /// Why it failed or was skipped.
     pub reason: Option<String>,
+}
+
+/// What a step has emitted, as it is remembered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputRecord {
+    /// The step.
+    pub step_key: String,
+    /// The name of the output.
+    pub output: String,
+    /// Which of a dynamic output it is.
+    pub mapping_key: Option<String>,
+    /// The asset whose version it is, if it is one.
+    pub asset: Option<String>,
+    /// The name of the IO manager that stored it.
+    pub io_manager: String,
+    /// The version that the attempt has written.
+    pub version: Version,
+    /// What the computation said about it.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// The files; `None` for a unit and for an asset.
+    pub stored: Option<Arc<StoredTable>>,
 }
 
 /// What is current for one table.

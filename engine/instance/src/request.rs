@@ -19,6 +19,14 @@ pub struct NewRun {
     pub selection: String,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
+    /// The job, if it is a run of one.
+    pub job: Option<String>,
+    /// The run whose outputs it goes on with, if there is one.
+    pub parent: Option<RunId>,
+    /// The first run of which it is a continuation; itself, if of none.
+    pub root: RunId,
+    /// The run config.
+    pub config: serde_json::Value,
     /// Who runs it.
     pub process: ProcessIdentity,
     /// Until when it is known to live without another word.
@@ -61,15 +69,6 @@ pub struct NewAttempt {
     pub at: TimeMicros,
 }
 
-/// An attempt that has begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// Its id.
-    pub attempt_id: Uuid,
-    /// The epoch of each target, in their order; higher than any before.
-    pub epochs: Vec<i64>,
-}
-
 /// A sealed version that is to become current.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
@@ -87,6 +86,25 @@ pub struct NewVersion {
     pub metadata: BTreeMap<String, serde_json::Value>,
 }
 
+/// What a step has emitted.
+#[derive(Debug, Clone)]
+pub struct NewOutput {
+    /// The name of the output.
+    pub output: String,
+    /// Which of a dynamic output it is.
+    pub mapping_key: Option<String>,
+    /// The asset whose version it is, if it is one.
+    pub asset: Option<String>,
+    /// The name of the IO manager that stored it.
+    pub io_manager: String,
+    /// The version that the attempt has written.
+    pub version: Version,
+    /// The files; `None` for a unit, which is not stored, and for an asset, whose version has them.
+    pub stored: Option<Arc<StoredTable>>,
+    /// What the computation said about it.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
 /// The publishing transaction of an attempt: all of it, or nothing.
 #[derive(Debug, Clone)]
 pub struct Publish {
@@ -98,6 +116,10 @@ pub struct Publish {
     pub step_key: String,
     /// Whose pointers it moves.
     pub environment: String,
+    /// What the step has loaded, as it is told.
+    pub loaded: Vec<Event>,
+    /// Everything that the step has emitted.
+    pub outputs: Vec<NewOutput>,
     /// What becomes current.
     pub versions: Vec<NewVersion>,
     /// When it got a slot and began to compute.
@@ -112,10 +134,10 @@ pub struct Publish {
 }
 
 /// The answer to a [`Publish`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
     /// It is current, and the attempts of `then_begin` have begun.
-    Yes(Vec<Attempt>),
+    Yes,
     /// Nothing was changed.
     No(Refusal),
 }
@@ -180,6 +202,30 @@ pub struct EndStep {
     pub at: TimeMicros,
 }
 
+/// Steps that stand for those which are known only when a dynamic output is.
+#[derive(Debug, Clone)]
+pub struct ReplaceSteps {
+    /// The run.
+    pub run_id: RunId,
+    /// The steps that go.
+    pub old: Vec<String>,
+    /// The steps that come, one a mapping key.
+    pub new: Vec<String>,
+}
+
+/// Something that happened without changing a run or step.
+#[derive(Debug, Clone)]
+pub struct Tell {
+    /// The run.
+    pub run_id: RunId,
+    /// The step, if it is about one.
+    pub step_key: Option<String>,
+    /// What happened.
+    pub event: Event,
+    /// Now.
+    pub at: TimeMicros,
+}
+
 impl EndStep {
     pub(crate) fn event(&self) -> Event {
         let reason = self.reason.clone();
@@ -231,6 +277,8 @@ pub(crate) enum Request {
     Publish(Box<Publish>),
     EndAttempt(EndAttempt),
     EndSteps(Vec<EndStep>),
+    ReplaceSteps(ReplaceSteps),
+    Tell(Vec<Tell>),
     EndRun(EndRun),
     MarkRemoved { versions: Vec<Version>, at: TimeMicros },
     Restore { environment: String, versions: Vec<NewVersion>, at: TimeMicros },
@@ -240,7 +288,41 @@ pub(crate) enum Request {
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Done,
-    Begun(Vec<Attempt>),
     Published(Published),
     Restored(usize),
+}
+
+impl Publish {
+    /// What is told of a publish, in order, each with the asset that it is about.
+    pub(crate) fn events(&self) -> Vec<(Option<&str>, Event)> {
+        let mut events: Vec<(Option<&str>, Event)> =
+            self.loaded.iter().map(|event| (None, event.clone())).collect();
+        for emitted in &self.outputs {
+            let (output, mapping_key) = (emitted.output.clone(), emitted.mapping_key.clone());
+            events.push((None, Event::StepOutput { output, mapping_key }));
+            let version =
+                self.versions.iter().find(|v| Some(&v.target.asset) == emitted.asset.as_ref());
+            if let Some(new) = version {
+                let event = Event::AssetMaterialization {
+                    version: new.stored.version.to_string(),
+                    row_count: new.stored.row_count,
+                    size_bytes: new.stored.size_bytes,
+                };
+                events.push((Some(&new.target.asset), event));
+            }
+            if emitted.stored.is_some() || version.is_some() {
+                let (output, io_manager) = (emitted.output.clone(), emitted.io_manager.clone());
+                events.push((None, Event::HandledOutput { output, io_manager }));
+            }
+        }
+        events.push((None, Event::StepSuccess { duration_us: self.duration_us }));
+        events
+    }
+
+    /// Rows and bytes of everything that was stored.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let stored = self.versions.iter().map(|v| &v.stored);
+        let stored = stored.chain(self.outputs.iter().filter_map(|o| o.stored.as_ref()));
+        stored.fold((0, 0), |(rows, bytes), s| (rows + s.row_count, bytes + s.size_bytes))
+    }
 }

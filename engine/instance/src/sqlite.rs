@@ -4,6 +4,7 @@
 //! is a dozen statements.
 
 mod read;
+mod script;
 mod write;
 
 use std::path::Path;

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 
 use crate::request::{Reply, Request};
 use crate::{
-    EventRecord, Materialization, Pointer, Result, RunId, RunRecord, StepRecord, TimeMicros,
+    EventRecord, Materialization, OutputRecord, Pointer, Result, RunId, RunRecord, StepRecord,
+    TimeMicros,
 };
 
 /// Changes what is kept.
@@ -31,6 +32,7 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Runs whose id begins or ends with these lower-case hexadecimal digits.
     async fn runs_like(&self, digits: &str) -> Result<Vec<RunRecord>>;
     async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>>;
+    async fn outputs(&self, run_id: RunId) -> Result<Vec<OutputRecord>>;
     async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>>;
     async fn versions_in_use(&self) -> Result<HashSet<Version>>;
 }

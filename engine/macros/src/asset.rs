@@ -1,13 +1,11 @@
 //! `#[asset]`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
-use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Error, Expr, ExprArray, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Meta, Pat, Path,
-    Result, ReturnType, Token, Type,
-};
+use syn::{Attribute, Error, FnArg, Ident, ItemFn, LitStr, Pat, Result, ReturnType, Type};
+
+use crate::options::{Options, description, limits, place};
 
 const OPTIONS: [&str; 13] = [
     "name",
@@ -25,71 +23,6 @@ const OPTIONS: [&str; 13] = [
     "retry_delay_secs",
 ];
 
-/// One `name = value`.
-struct AssetOption {
-    name: Ident,
-    value: Expr,
-}
-
-impl Parse for AssetOption {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let name: Ident = input.parse()?;
-        if !OPTIONS.contains(&name.to_string().as_str()) {
-            let expected = OPTIONS.join(", ");
-            let message = format!("unknown asset option `{name}`; expected one of: {expected}");
-            return Err(Error::new(name.span(), message));
-        }
-        input.parse::<Token![=]>()?;
-        Ok(Self { name, value: input.parse()? })
-    }
-}
-
-struct AssetOptions(Vec<AssetOption>);
-
-impl Parse for AssetOptions {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let options = input.parse_terminated(AssetOption::parse, Token![,])?;
-        Ok(Self(options.into_iter().collect()))
-    }
-}
-
-impl AssetOptions {
-    fn get(&self, name: &str) -> Option<&Expr> {
-        self.0.iter().find(|option| option.name == name).map(|option| &option.value)
-    }
-
-    fn text(&self, name: &str) -> Result<Option<LitStr>> {
-        self.get(name).map(|value| literal_text(name, value)).transpose()
-    }
-
-    fn texts(&self, name: &str) -> Result<Vec<LitStr>> {
-        match self.get(name) {
-            None => Ok(Vec::new()),
-            Some(Expr::Array(ExprArray { elems, .. })) => {
-                elems.iter().map(|element| literal_text(name, element)).collect()
-            }
-            Some(other) => {
-                Err(Error::new(other.span(), format!("`{name}` is a list: `{name} = [\"…\"]`")))
-            }
-        }
-    }
-
-    fn path(&self, name: &str) -> Result<Option<&Path>> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Expr::Path(path)) => Ok(Some(&path.path)),
-            Some(other) => Err(Error::new(other.span(), format!("`{name}` names a type"))),
-        }
-    }
-}
-
-fn literal_text(name: &str, value: &Expr) -> Result<LitStr> {
-    match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
-        other => Err(Error::new(other.span(), format!("`{name}` is a text: `{name} = \"…\"`"))),
-    }
-}
-
 /// A parameter: its name, its type, and the key that it reads if that is not its name.
 struct Parameter {
     name: Ident,
@@ -106,7 +39,7 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
         }
     };
     let parameters = parameters(&mut function);
-    let options = syn::parse2::<AssetOptions>(options);
+    let options = Options::parse(options, "asset", &OPTIONS);
     let made = parameters.and_then(|parameters| definition(&function, &parameters, &options?));
     // The function stays in the output also when the macro fails, so that editors keep working.
     match made {
@@ -161,7 +94,7 @@ fn input_key(attribute: &Attribute) -> Result<LitStr> {
 fn definition(
     function: &ItemFn,
     parameters: &[Parameter],
-    options: &AssetOptions,
+    options: &Options,
 ) -> Result<TokenStream> {
     let name = &function.sig.ident;
     let visibility = &function.vis;
@@ -257,17 +190,6 @@ fn definition(
     })
 }
 
-/// The place of a span, as the compiler knows it where the code is expanded.
-fn place(span: Span) -> TokenStream {
-    quote_spanned! { span =>
-        ::arrowsmith::Place::point(
-            ::std::file!(),
-            ::std::line!() as usize,
-            ::std::column!() as usize,
-        )
-    }
-}
-
 /// The same rules as those of `AssetKey`, so that a wrong key does not compile.
 fn check_key(text: &LitStr) -> Result<()> {
     let value = text.value();
@@ -293,13 +215,9 @@ fn check_key(text: &LitStr) -> Result<()> {
     Err(Error::new(text.span(), message))
 }
 
-fn attributes(function: &ItemFn, options: &AssetOptions) -> Result<TokenStream> {
-    let description = match options.text("description")? {
-        Some(text) => Some(text.value()),
-        None => doc_comment(&function.attrs),
-    };
+fn attributes(function: &ItemFn, options: &Options) -> Result<TokenStream> {
     let mut statements = Vec::new();
-    if let Some(text) = description {
+    if let Some(text) = description(function, options)? {
         statements.push(quote! { asset = asset.with_description(#text); });
     }
     for (option, method) in [
@@ -325,39 +243,6 @@ fn attributes(function: &ItemFn, options: &AssetOptions) -> Result<TokenStream> 
     if !columns.is_empty() {
         statements.push(quote! { asset = asset.with_partition_by([#(#columns),*]); });
     }
-    if let Some(seconds) = options.get("timeout_secs") {
-        statements.push(quote! {
-            asset = asset.with_timeout(::std::time::Duration::from_secs(#seconds));
-        });
-    }
-    if let Some(retries) = options.get("max_retries") {
-        let delay = options.get("retry_delay_secs").map_or(quote! { 1 }, |d| quote! { #d });
-        statements.push(quote! {
-            asset = asset.with_retry(::arrowsmith::RetryPolicy {
-                max_retries: #retries,
-                delay: ::std::time::Duration::from_secs(#delay),
-                backoff: ::arrowsmith::Backoff::Exponential,
-                jitter: ::arrowsmith::Jitter::PlusMinus,
-            });
-        });
-    }
+    statements.extend(limits(options, &format_ident!("asset")));
     Ok(quote! { #(#statements)* })
-}
-
-fn doc_comment(attributes: &[Attribute]) -> Option<String> {
-    let lines: Vec<String> = attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("doc"))
-        .filter_map(|attribute| match &attribute.meta {
-            Meta::NameValue(pair) => match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
-                    Some(text.value().trim().to_owned())
-                }
-                _ => None,
-            },
-            _ => None,
-        })
-        .collect();
-    let text = lines.join("\n").trim().to_owned();
-    (!text.is_empty()).then_some(text)
 }

@@ -1,4 +1,4 @@
-//! The macros of Arrowsmith: `#[asset]` and `#[derive(Columns)]`.
+//! The macros of Arrowsmith: `#[asset]`, `#[op]`, `#[graph]` and `#[derive(Columns)]`.
 //!
 //! They are thin: everything that they emit can be written by hand with the builder API. What a
 //! parameter or result means is decided by traits; the macros only pass on what a trait cannot see,
@@ -7,6 +7,9 @@
 
 mod asset;
 mod columns;
+mod graph;
+mod op;
+mod options;
 
 use proc_macro::TokenStream;
 
@@ -28,6 +31,39 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn asset(options: TokenStream, item: TokenStream) -> TokenStream {
     asset::expand(options.into(), &item.into()).into()
+}
+
+/// Makes a function an op.
+///
+/// The function becomes what a call in the body of a graph does: it makes a node and returns typed
+/// handles of the outputs. Beside it stands a type of the same name with `op() -> Op`, and `invoke`,
+/// which runs the function directly.
+///
+/// Parameters are inputs, but for `OpContext`, `Config<T>` and `Resource<T>`; `Nothing` only orders.
+/// The result is the output: in an `Option` it may be left out, in `DynamicOutputs` there are as
+/// many as are emitted, and a `Result` may fail.
+///
+/// | option | meaning |
+/// |---|---|
+/// | `outputs = ["…"]` | names of several outputs, which are returned as a tuple |
+/// | `name`, `description`, `code_version`, `io_manager`, `pool` `= "…"` | the attribute |
+/// | `tags = ["…"]` | the attribute |
+/// | `timeout_secs`, `max_retries`, `retry_delay_secs` `= N` | limits of an attempt |
+///
+/// `#[input(default = …)]` before a parameter is its value when nothing is wired to it.
+#[proc_macro_attribute]
+pub fn op(options: TokenStream, item: TokenStream) -> TokenStream {
+    op::expand(options.into(), &item.into()).into()
+}
+
+/// Makes a function a graph: its body calls ops and other graphs, and wires what they return.
+///
+/// Parameters are `Handle<T>`, the result is a handle, a tuple of handles named by
+/// `outputs = ["…"]`, or nothing. Beside the function, which calls the graph in the body of another,
+/// stands a type of the same name with `graph() -> Graph`.
+#[proc_macro_attribute]
+pub fn graph(options: TokenStream, item: TokenStream) -> TokenStream {
+    graph::expand(options.into(), &item.into()).into()
 }
 
 /// Gives a struct with named fields its Arrow schema and typed views of its columns.

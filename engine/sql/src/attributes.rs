@@ -41,7 +41,7 @@ pub(crate) fn read_attributes(reader: &mut Reader<'_>) -> Attributes {
     attributes
 }
 
-/// `io_manager partition_by [io] [retry] timeout`.
+/// `io_manager partition_by [io] [retry] timeout pool`.
 pub(crate) fn read_storage_and_policy(reader: &mut Reader<'_>, asset: &mut Asset) {
     asset.storage.io_manager = reader.string("io_manager");
     asset.storage.partition_by = reader.strings("partition_by");
@@ -51,6 +51,7 @@ pub(crate) fn read_storage_and_policy(reader: &mut Reader<'_>, asset: &mut Asset
         reader.problems.extend(options.finish());
     }
     asset.policy.timeout = reader.duration("timeout");
+    asset.policy.pool = reader.string("pool");
     if let Some(mut retry) = reader.table("retry") {
         let policy = RetryPolicy {
             max_retries: retry.count("max_retries").and_then(|n| n.try_into().ok()).unwrap_or(1),

@@ -133,11 +133,12 @@ impl Compute for SqlQuery {
     }
 
     async fn compute(&self, context: ComputeContext) -> Result<Arc<dyn ExecutionPlan>, BoxError> {
-        let rows = context
-            .inputs
-            .iter()
-            .map(|input| (input.name.clone(), InputTable::Rows(Arc::clone(&input.table))));
-        let (plan, _) = plan_query(&self.query, &context.session, &rows.collect())?;
+        let mut tables = HashMap::new();
+        for input in &*context.inputs {
+            let rows = InputTable::Rows(Arc::clone(input.table()?));
+            tables.insert(input.name.clone(), rows);
+        }
+        let (plan, _) = plan_query(&self.query, &context.session, &tables)?;
         Ok(context.session.create_physical_plan(&plan).await?)
     }
 }
@@ -245,6 +246,6 @@ impl Compute for Unparsed {
     }
 
     async fn compute(&self, context: ComputeContext) -> Result<Arc<dyn ExecutionPlan>, BoxError> {
-        Err(format!("the query of `{}` cannot be parsed", context.key).into())
+        Err(format!("the query of `{}` cannot be parsed", context.info.step_key).into())
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn read(file: &Arc<Path>, text: &Arc<str>, problems: &mut Vec<Diagnos
             memory_bytes: run.bytes("memory_limit"),
             step_timeout: run.duration("step_timeout"),
             run_timeout: run.duration("run_timeout"),
+            pools: read_pools(&mut run, problems),
         };
         problems.extend(run.finish());
     }
@@ -68,6 +69,25 @@ pub(crate) fn read(file: &Arc<Path>, text: &Arc<str>, problems: &mut Vec<Diagnos
     }
     problems.extend(reader.finish());
     settings
+}
+
+/// `[run.pools]`: the slots of each pool.
+fn read_pools(run: &mut Reader<'_>, problems: &mut Vec<Diagnostic>) -> BTreeMap<String, usize> {
+    let mut pools = BTreeMap::new();
+    let Some(mut table) = run.table("pools") else { return pools };
+    for (name, span, value) in table.rest() {
+        match value.as_u64().and_then(|slots| usize::try_from(slots).ok()).filter(|n| *n > 0) {
+            Some(slots) => {
+                pools.insert(name, slots);
+            }
+            None => {
+                let message = format!("pool `{name}` has a whole number of slots above zero");
+                table.refuse(span, message);
+            }
+        }
+    }
+    problems.extend(table.finish());
+    pools
 }
 
 /// Everything but the named keys is an option of the manager, which knows them itself.

@@ -25,6 +25,7 @@ mod manager;
 mod memory;
 mod partition;
 mod schema;
+mod sealed;
 mod store;
 mod stored;
 mod wire;

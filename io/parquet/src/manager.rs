@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use arrowsmith_io_manager::{
-    Damage, Depth, Error, IoManager, MANIFEST_NAME, OptionProblem, Options, Result, Store,
-    StoredTable, TableSchema, VersionEntry, WriteTarget,
+    Damage, Depth, Error, IoManager, OptionProblem, Options, Result, Store, StoredTable,
+    TableSchema, VersionEntry, WriteTarget,
 };
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
-use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 
 use crate::ParquetOptions;
 use crate::file::FileTarget;
@@ -30,18 +28,6 @@ impl ParquetIoManager {
     /// A manager that writes with `options` unless an asset says otherwise.
     pub fn new(store: Store, options: ParquetOptions) -> Self {
         Self { store, options }
-    }
-
-    /// The BLAKE3 hash of a stored file, read in chunks.
-    async fn checksum(&self, relative: &str) -> Result<String> {
-        let path = self.store.path(relative)?;
-        let failed = |e| Error::storage(&path, e);
-        let mut chunks = self.store.objects().get(&path).await.map_err(failed)?.into_stream();
-        let mut hasher = blake3::Hasher::new();
-        while let Some(chunk) = chunks.try_next().await.map_err(failed)? {
-            hasher.update(&chunk);
-        }
-        Ok(hasher.finalize().to_hex().to_string())
     }
 }
 
@@ -105,7 +91,7 @@ impl IoManager for ParquetIoManager {
         stored.files = write_files(plan, context, layout).await?;
         stored.row_count = stored.files.iter().map(|f| f.row_count).sum();
         stored.size_bytes = stored.files.iter().map(|f| f.size_bytes).sum();
-        self.seal(&stored).await?;
+        self.store.seal(&stored).await?;
         Ok(stored)
     }
 
@@ -115,32 +101,11 @@ impl IoManager for ParquetIoManager {
     }
 
     async fn verify(&self, stored: &StoredTable, depth: Depth) -> Result<Vec<Damage>> {
-        let mut damages = Vec::new();
-        for file in &stored.files {
-            let relative = format!("{}/{}", stored.directory(), file.path);
-            let reason = match self.store.size(&relative).await? {
-                None => "the file is missing".to_owned(),
-                Some(size) if size != file.size_bytes => {
-                    format!("the file has {size} bytes, not {}", file.size_bytes)
-                }
-                Some(_) if depth == Depth::Size => continue,
-                Some(_) => {
-                    let found = self.checksum(&relative).await?;
-                    if found == file.blake3 {
-                        continue;
-                    }
-                    format!("its checksum is {found}, not {}", file.blake3)
-                }
-            };
-            damages.push(Damage { path: file.path.clone(), reason });
-        }
-        Ok(damages)
+        self.store.verify(stored, depth).await
     }
 
     fn locate(&self, stored: &StoredTable) -> Vec<String> {
-        let directory = stored.directory();
-        let files = stored.files.iter();
-        files.map(|f| self.store.locate(&format!("{directory}/{}", f.path))).collect()
+        self.store.locate_files(stored)
     }
 
     async fn versions(&self) -> Result<Vec<VersionEntry>> {
@@ -148,16 +113,7 @@ impl IoManager for ParquetIoManager {
     }
 
     async fn manifest(&self, entry: &VersionEntry) -> Result<Option<StoredTable>> {
-        let path = format!("{}/{}/{MANIFEST_NAME}", entry.table, entry.version);
-        let Some(bytes) = self.store.read(&path).await? else {
-            return Ok(None);
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::Damaged {
-            table: entry.table.clone(),
-            version: entry.version.to_string(),
-            path: MANIFEST_NAME.to_owned(),
-            reason: e.to_string(),
-        })
+        self.store.manifest(entry).await
     }
 
     async fn remove(&self, entry: &VersionEntry) -> Result<u64> {
@@ -166,23 +122,5 @@ impl IoManager for ParquetIoManager {
 
     async fn probe(&self) -> Result<()> {
         self.store.probe().await
-    }
-}
-
-impl ParquetIoManager {
-    /// Checks that every file has the length that was hashed, then writes the manifest: a version
-    /// without one was never finished.
-    async fn seal(&self, stored: &StoredTable) -> Result<()> {
-        if let Some(damage) = self.verify(stored, Depth::Size).await?.into_iter().next() {
-            return Err(Error::Damaged {
-                table: stored.table.clone(),
-                version: stored.version.to_string(),
-                path: damage.path,
-                reason: damage.reason,
-            });
-        }
-        let manifest = serde_json::to_vec_pretty(stored)
-            .map_err(|e| Error::query(datafusion::error::DataFusionError::External(e.into())))?;
-        self.store.write(&format!("{}/{MANIFEST_NAME}", stored.directory()), manifest).await
     }
 }

@@ -11,8 +11,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 use crate::{
-    Asset, AssetKey, AssetParam, BoxError, Compute, ComputeContext, Declaration, Input,
-    InputSchema, IntoOutput, Resolution,
+    Asset, AssetKey, AssetParam, BoxError, Compute, ComputeContext, ConfigSchema, Declaration,
+    InputSchema, IntoOutput, Resolution, ResourceNeed,
 };
 
 type Run = dyn Fn(ComputeContext) -> BoxFuture<'static, Result<Arc<dyn ExecutionPlan>, BoxError>>
@@ -30,7 +30,7 @@ type Run = dyn Fn(ComputeContext) -> BoxFuture<'static, Result<Arc<dyn Execution
 /// ```
 #[derive(Clone)]
 pub struct FunctionAsset {
-    inputs: Vec<Input>,
+    declaration: Arc<Declaration>,
     schema: Option<SchemaRef>,
     code: Option<String>,
     run: Arc<Run>,
@@ -58,14 +58,17 @@ impl FunctionAsset {
             + Sync
             + 'static,
     {
-        Self { inputs: declaration.inputs, schema, code: Some(code.to_owned()), run: Arc::new(run) }
+        let declaration = Arc::new(declaration);
+        Self { declaration, schema, code: Some(code.to_owned()), run: Arc::new(run) }
     }
 
     /// Runs a plain function where it may block; a panic in it is a panic here.
     pub async fn blocking<T: Send + 'static>(
         function: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BoxError> {
-        Ok(SpawnedTask::spawn_blocking(function).join_unwind().await?)
+        // What the function traces belongs to the step, on whichever thread it runs.
+        let span = tracing::Span::current();
+        Ok(SpawnedTask::spawn_blocking(move || span.in_scope(function)).join_unwind().await?)
     }
 
     /// The function with a promise of its columns, for results whose type does not say them.
@@ -78,23 +81,23 @@ impl FunctionAsset {
     /// The function with `name` reading another asset than the one of its name.
     #[must_use]
     pub fn with_input(mut self, name: &str, key: &AssetKey) -> Self {
-        let mut declaration = Declaration { inputs: std::mem::take(&mut self.inputs) };
-        declaration.rename(name, &crate::AssetReference::to(key));
-        self.inputs = declaration.inputs;
+        Arc::make_mut(&mut self.declaration).rename(name, &crate::AssetReference::to(key));
         self
     }
 
     /// The asset that it computes, of kind `rust`, defined at the place of the call.
     #[track_caller]
     pub fn into_asset(self, key: AssetKey) -> Asset {
-        let inputs = self.inputs.clone();
+        let inputs = self.declaration.inputs.clone();
         Asset::computed(key, Arc::new(self), inputs).with_kind("rust").here()
     }
 }
 
 impl fmt::Debug for FunctionAsset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FunctionAsset").field("inputs", &self.inputs).finish_non_exhaustive()
+        f.debug_struct("FunctionAsset")
+            .field("inputs", &self.declaration.inputs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,6 +109,14 @@ impl Compute for FunctionAsset {
 
     fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    fn config(&self) -> Option<&ConfigSchema> {
+        self.declaration.config.as_ref()
+    }
+
+    fn resources(&self) -> &[ResourceNeed] {
+        &self.declaration.resources
     }
 
     fn resolve(&self, _key: &AssetKey, _inputs: &[InputSchema<'_>]) -> Resolution {
@@ -147,7 +158,7 @@ macro_rules! arity {
                     future
                 };
                 FunctionAsset {
-                    inputs: declaration.inputs,
+                    declaration: Arc::new(declaration),
                     schema: Out::schema(),
                     code: None,
                     run: Arc::new(run),

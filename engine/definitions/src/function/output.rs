@@ -60,7 +60,7 @@ impl IntoOutput for Vec<RecordBatch> {
             Some(first) => in_memory(first.schema(), self),
             None => Err(format!(
                 "`{}` returned no batch, so its columns are not known; return `RecordBatches`",
-                context.key
+                context.info.step_key
             )
             .into()),
         })

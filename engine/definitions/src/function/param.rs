@@ -13,7 +13,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlanBuilder, cast, ident};
 
-use crate::{AssetKey, AssetReference, BoxError, Columns, ComputeContext, Input, Place};
+use crate::{
+    AssetReference, BoxError, Columns, ComputeContext, ConfigSchema, Input, Place, ResourceNeed,
+};
 
 /// A type that can be a parameter of an asset function.
 ///
@@ -36,10 +38,14 @@ pub trait AssetParam: Sized + Send {
 }
 
 /// What the parameters of a function need.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Declaration {
     /// Upstream assets in the order of the parameters.
     pub inputs: Vec<Input>,
+    /// What the configuration looks like, if there is one.
+    pub config: Option<ConfigSchema>,
+    /// Resources, in the order of the parameters.
+    pub resources: Vec<ResourceNeed>,
 }
 
 impl Declaration {
@@ -70,7 +76,7 @@ impl Declaration {
 
 /// The input as a lazy frame, in which the table has the parameter's name.
 fn frame(name: &str, context: &ComputeContext) -> Result<DataFrame, BoxError> {
-    let table = Arc::clone(&context.input(name)?.table);
+    let table = Arc::clone(context.input(name)?.table()?);
     let plan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()?;
     Ok(DataFrame::new((*context.session).clone(), plan))
 }
@@ -126,6 +132,12 @@ impl RecordBatches {
     pub fn row_count(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
+
+    /// All rows of an input.
+    pub(crate) async fn read(name: &str, context: &ComputeContext) -> Result<Self, BoxError> {
+        let schema = context.input(name)?.table()?.schema();
+        Ok(Self { schema, batches: frame(name, context)?.collect().await? })
+    }
 }
 
 impl AssetParam for RecordBatches {
@@ -134,8 +146,7 @@ impl AssetParam for RecordBatches {
     }
 
     async fn extract(name: &str, context: &ComputeContext) -> Result<Self, BoxError> {
-        let schema = context.input(name)?.table.schema();
-        Ok(Self { schema, batches: frame(name, context)?.collect().await? })
+        Self::read(name, context).await
     }
 }
 
@@ -174,6 +185,24 @@ impl<R: Columns> Table<R> {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
+    /// The columns of `R` in an input, which hold no null where `R` has no `Option`.
+    pub(crate) async fn read(name: &str, context: &ComputeContext) -> Result<Self, BoxError> {
+        let schema = R::schema();
+        let batches = scan_as(name, context, schema.fields())?.collect().await?;
+        for batch in &batches {
+            for (field, column) in schema.fields().iter().zip(batch.columns()) {
+                if !field.is_nullable() && column.null_count() > 0 {
+                    let (column, input) = (field.name(), &context.input(name)?.from);
+                    return Err(format!(
+                        "column `{column}` of `{input}` holds nulls, but is declared without"
+                    )
+                    .into());
+                }
+            }
+        }
+        Ok(Self { batches, row: PhantomData })
+    }
+
     /// The batches as they are, with the schema of `R`.
     pub fn into_batches(self) -> Vec<RecordBatch> {
         self.batches
@@ -193,55 +222,6 @@ impl<R: Columns> AssetParam for Table<R> {
     }
 
     async fn extract(name: &str, context: &ComputeContext) -> Result<Self, BoxError> {
-        let schema = R::schema();
-        let batches = scan_as(name, context, schema.fields())?.collect().await?;
-        for batch in &batches {
-            for (field, column) in schema.fields().iter().zip(batch.columns()) {
-                if !field.is_nullable() && column.null_count() > 0 {
-                    let (column, input) = (field.name(), &context.input(name)?.key);
-                    return Err(format!(
-                        "column `{column}` of `{input}` holds nulls, but is declared without"
-                    )
-                    .into());
-                }
-            }
-        }
-        Ok(Self { batches, row: PhantomData })
-    }
-}
-
-/// The asset's view of the step that computes it.
-#[derive(Debug, Clone)]
-pub struct AssetContext {
-    inner: ComputeContext,
-}
-
-impl AssetContext {
-    /// The asset.
-    pub fn asset_key(&self) -> &AssetKey {
-        &self.inner.key
-    }
-
-    /// The run.
-    pub fn run_id(&self) -> &str {
-        &self.inner.run_id
-    }
-
-    /// How often the step was tried before; zero at first.
-    pub fn retry_number(&self) -> u32 {
-        self.inner.attempt.saturating_sub(1)
-    }
-
-    /// Remembers a value with the materialization; the last one of a name counts.
-    pub fn add_metadata(&self, name: impl Into<String>, value: impl Into<serde_json::Value>) {
-        self.inner.add_metadata(name, value);
-    }
-}
-
-impl AssetParam for AssetContext {
-    fn declare(_name: &str, _declaration: &mut Declaration) {}
-
-    async fn extract(_name: &str, context: &ComputeContext) -> Result<Self, BoxError> {
-        Ok(Self { inner: context.clone() })
+        Self::read(name, context).await
     }
 }

@@ -1,33 +1,109 @@
 //! What the steps of one run share.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrowsmith_definitions::{AssetKey, BoundInput, BoxError, ResolvedAsset};
-use arrowsmith_instance::RunId;
+use arrowsmith_definitions::{BoundInput, BoxError, History, Resources};
+use arrowsmith_instance::{Event, RunId};
 use arrowsmith_io_manager::{StoredTable, Version};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::RunOptions;
-use crate::{Engine, Observer, Plan};
+use crate::history::InstanceHistory;
+use crate::node::{Node, NodeSource};
+use crate::{Engine, Observer, Plan, Step};
 
 /// One run, shared by its steps.
 pub(super) struct Run {
     pub(super) engine: Arc<Engine>,
     pub(super) run_id: RunId,
     pub(super) plan: Plan,
+    pub(super) tags: BTreeMap<String, String>,
     pub(super) cancel: CancellationToken,
+    /// Set with `cancel`, for functions that look at it now and then.
+    pub(super) canceled: Arc<AtomicBool>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) slots: Arc<Semaphore>,
     pub(super) slot_count: usize,
-    /// For each step those that read its output.
+    pub(super) resources: Arc<Resources>,
+    pub(super) history: Arc<dyn History>,
+    shape: Mutex<Shape>,
+    /// What this run has emitted.
+    emitted: Mutex<HashMap<OutputKey, Emission>>,
+}
+
+/// The steps and who waits for whom; it grows when a dynamic output is known.
+pub(super) struct Shape {
+    pub(super) steps: Vec<Arc<Step>>,
+    /// For each step those that wait for it.
     pub(super) readers: Vec<Vec<usize>>,
-    /// For each step how many of its inputs are not published yet.
-    missing_inputs: Vec<AtomicUsize>,
-    /// What this run has published.
-    published: Mutex<HashMap<AssetKey, Arc<StoredTable>>>,
+    /// For each step how many of those that it waits for have not ended.
+    pub(super) waiting_for: Vec<usize>,
+}
+
+/// Step, output, mapping key.
+type OutputKey = (usize, String, Option<String>);
+
+/// What was emitted; a unit has no table.
+#[derive(Debug, Clone)]
+pub(super) struct Emission {
+    pub(super) io_manager: String,
+    pub(super) stored: Option<Arc<StoredTable>>,
+    /// The asset that it is, if it is one.
+    pub(super) asset: Option<String>,
+}
+
+/// The inputs of an attempt, and what is remembered of them.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    pub(super) bound: Vec<BoundInput>,
+    pub(super) versions: BTreeMap<String, Version>,
+    pub(super) loaded: Vec<Event>,
+}
+
+impl Shape {
+    fn new(steps: &[Arc<Step>]) -> Self {
+        let mut readers = vec![Vec::new(); steps.len()];
+        for (at, step) in steps.iter().enumerate() {
+            for before in &step.after {
+                readers[*before].push(at);
+            }
+        }
+        let waiting_for = steps.iter().map(|step| step.after.len()).collect();
+        Self { steps: steps.to_vec(), readers, waiting_for }
+    }
+
+    /// One more step, which waits for those of its upstream steps that are open.
+    pub(super) fn add(&mut self, step: Step, is_open: impl Fn(usize) -> bool) {
+        let at = self.steps.len();
+        self.readers.push(Vec::new());
+        let open: Vec<usize> = step.after.iter().copied().filter(|b| is_open(*b)).collect();
+        for before in &open {
+            self.readers[*before].push(at);
+        }
+        self.waiting_for.push(open.len());
+        self.steps.push(Arc::new(step));
+    }
+
+    /// Gives a step another node, and with it other steps to wait for.
+    pub(super) fn rewire(&mut self, at: usize, node: Node, is_open: impl Fn(usize) -> bool) {
+        for readers in &mut self.readers {
+            readers.retain(|reader| *reader != at);
+        }
+        let after = node.waits_for();
+        let open: Vec<usize> = after.iter().copied().filter(|before| is_open(*before)).collect();
+        for before in &open {
+            self.readers[*before].push(at);
+        }
+        self.waiting_for[at] = open.len();
+        let step = Step { after, node: Arc::new(node), ..(*self.steps[at]).clone() };
+        self.steps[at] = Arc::new(step);
+    }
 }
 
 impl Run {
@@ -36,87 +112,185 @@ impl Run {
         run_id: RunId,
         plan: Plan,
         options: &RunOptions,
-        cancel: CancellationToken,
+        resources: Resources,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let mut readers = vec![Vec::new(); plan.steps.len()];
-        for (at, step) in plan.steps.iter().enumerate() {
-            for before in &step.after {
-                readers[*before].push(at);
-            }
-        }
-        let missing_inputs =
-            plan.steps.iter().map(|step| AtomicUsize::new(step.after.len())).collect();
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let limit = options.max_concurrent.or(engine.limits.max_concurrent);
+        let limit = options.max_concurrent.or(plan.max_concurrent);
+        let limit = limit.or(engine.limits.max_concurrent);
         let slot_count = limit.unwrap_or(processors).max(1);
         Self {
+            history: Arc::new(InstanceHistory::new(&engine, &plan.environment)),
             engine,
             run_id,
-            plan,
-            cancel,
+            tags: options.tags.clone(),
+            cancel: CancellationToken::new(),
+            canceled: Arc::default(),
             observer,
             slots: Arc::new(Semaphore::new(slot_count)),
             slot_count,
-            readers,
-            missing_inputs,
-            published: Mutex::default(),
+            resources: Arc::new(resources),
+            shape: Mutex::new(Shape::new(&plan.steps)),
+            emitted: Mutex::default(),
+            plan,
         }
     }
 
-    pub(super) fn resolved(&self, at: usize) -> &ResolvedAsset {
-        &self.engine.resolved.assets[&self.plan.steps[at].asset]
+    pub(super) fn shape(&self) -> MutexGuard<'_, Shape> {
+        self.shape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more input of a step is published.
-    pub(super) fn published_input(&self, at: usize) {
-        self.missing_inputs[at].fetch_sub(1, Ordering::AcqRel);
+    pub(super) fn step(&self, at: usize) -> Arc<Step> {
+        Arc::clone(&self.shape().steps[at])
     }
 
-    /// Readers that wait for nothing but this step, the longest path first, no more than slots.
+    /// Readers that wait for nothing but this step and are sure to run after it, the longest path
+    /// first, no more than slots.
     pub(super) fn next_after(&self, at: usize) -> Vec<usize> {
-        let waits_only =
-            |reader: &&usize| self.missing_inputs[**reader].load(Ordering::Acquire) == 1;
-        let mut next: Vec<usize> = self.readers[at].iter().filter(waits_only).copied().collect();
-        next.sort_by_key(|reader| std::cmp::Reverse(self.plan.steps[*reader].longest_path));
+        let shape = self.shape();
+        if !shape.steps[at].node.gives_all() {
+            return Vec::new();
+        }
+        let waits_only = |reader: &&usize| {
+            let node = &shape.steps[**reader].node;
+            shape.waiting_for[**reader] == 1 && node.mapped_over.is_none() && node.pool.is_none()
+        };
+        let mut next: Vec<usize> = shape.readers[at].iter().filter(waits_only).copied().collect();
+        next.retain(|reader| self.missing_output(&shape.steps[*reader], Some(at)).is_none());
+        next.sort_by_key(|reader| std::cmp::Reverse(shape.steps[*reader].longest_path));
         next.truncate(self.slot_count);
         next
     }
 
-    pub(super) fn remember(&self, key: &AssetKey, stored: Arc<StoredTable>) {
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        published.insert(key.clone(), stored);
+    pub(super) fn remember(&self, key: OutputKey, emission: Emission) {
+        let mut emitted = self.emitted.lock().unwrap_or_else(PoisonError::into_inner);
+        emitted.insert(key, emission);
     }
 
-    /// The inputs of a step: what this run published, what is pinned, and external tables.
-    pub(super) async fn inputs(
-        &self,
-        at: usize,
-    ) -> Result<(Vec<BoundInput>, BTreeMap<String, Version>), BoxError> {
-        let mut bound = Vec::new();
-        let mut versions = BTreeMap::new();
-        for input in &self.resolved(at).inputs {
-            let key = &input.key;
-            let own =
-                self.published.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-            let table = if let Some(stored) = own {
-                versions.insert(key.to_string(), stored.version);
-                let manager = &self.engine.resolved.assets[key].io_manager;
-                let manager = self.engine.resolved.io_managers.get(manager);
-                let manager =
-                    manager.ok_or_else(|| format!("the IO manager of `{key}` is gone"))?;
-                manager.provider(&stored)?
-            } else if let Some(pointer) = self.plan.pinned.get(key) {
-                versions.insert(key.to_string(), pointer.version);
-                let made = self.engine.version(pointer.version).await?;
-                let made = made.ok_or_else(|| format!("the pinned version of `{key}` is gone"))?;
-                self.engine.stored_table(&made)?
-            } else {
-                let external = self.engine.external(key).await?;
-                external.ok_or_else(|| format!("`{key}` has not been materialized"))?
-            };
-            bound.push(BoundInput { name: input.name.clone(), key: key.clone(), table });
-        }
-        Ok((bound, versions))
+    fn emission(&self, key: &OutputKey) -> Option<Emission> {
+        self.emitted.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
+
+    /// Why a step whose upstream steps have all ended cannot run: an output that was not emitted.
+    ///
+    /// An input that gathers does with what is there, unless nothing is. What `assume` is going to
+    /// emit counts as emitted.
+    pub(super) fn missing_output(&self, step: &Step, assume: Option<usize>) -> Option<String> {
+        let emitted = self.emitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing = |source: &NodeSource| match source {
+            NodeSource::Step { at, output, mapping_key, collect: false } => {
+                assume != Some(*at)
+                    && !emitted.contains_key(&(*at, output.clone(), mapping_key.clone()))
+            }
+            NodeSource::Absent { .. } => true,
+            _ => false,
+        };
+        for input in &step.node.inputs {
+            let missing = input.sources.iter().filter(|source| is_missing(source)).count();
+            let skips = if input.gathered {
+                missing > 0 && missing == input.sources.len()
+            } else {
+                missing > 0
+            };
+            if skips && let Some(source) = input.sources.iter().find(|source| is_missing(source)) {
+                return Some(self.told_source(source));
+            }
+        }
+        None
+    }
+
+    fn told_source(&self, source: &NodeSource) -> String {
+        match source {
+            NodeSource::Step { at, output, .. } => {
+                let key = self.plan.steps.get(*at).map_or("", |step| step.key.as_str());
+                format!("upstream `{key}` did not emit `{output}`")
+            }
+            NodeSource::Absent { step, output } => format!("`{step}` had not emitted `{output}`"),
+            NodeSource::Asset(_) | NodeSource::Stored(_) | NodeSource::Literal(_) => String::new(),
+        }
+    }
+
+    /// The inputs of a step: what this run emitted, what is pinned, and external tables.
+    pub(super) async fn inputs(&self, step: &Step) -> Result<Inputs, BoxError> {
+        let mut inputs = Inputs::default();
+        for input in &step.node.inputs {
+            if input.is_nothing {
+                continue;
+            }
+            let (mut tables, mut from) = (Vec::new(), String::new());
+            for source in &input.sources {
+                let Some((table, told)) = self.table(source, &mut inputs.versions).await? else {
+                    continue;
+                };
+                tables.push(table);
+                from = told;
+            }
+            inputs
+                .loaded
+                .push(Event::LoadedInput { input: input.name.clone(), from: from.clone() });
+            inputs.bound.push(match tables.pop() {
+                Some(only) if !input.gathered && tables.is_empty() => {
+                    BoundInput::new(&input.name, from, only)
+                }
+                last => {
+                    tables.extend(last);
+                    BoundInput::gathered(&input.name, from, tables)
+                }
+            });
+        }
+        Ok(inputs)
+    }
+
+    /// The rows of a source and what it is called; `None` if it was not emitted, or is a unit.
+    async fn table(
+        &self,
+        source: &NodeSource,
+        versions: &mut BTreeMap<String, Version>,
+    ) -> Result<Option<(Arc<dyn TableProvider>, String)>, BoxError> {
+        match source {
+            NodeSource::Step { at, output, mapping_key, .. } => {
+                let key = (*at, output.clone(), mapping_key.clone());
+                let Some(emission) = self.emission(&key) else { return Ok(None) };
+                let Some(stored) = &emission.stored else { return Ok(None) };
+                let told = match &emission.asset {
+                    Some(asset) => {
+                        versions.insert(asset.clone(), stored.version);
+                        asset.clone()
+                    }
+                    None => format!("{}.{output}", self.step(*at).key),
+                };
+                let manager = self.engine.manager(&emission.io_manager)?;
+                Ok(Some((manager.provider(stored)?, told)))
+            }
+            NodeSource::Asset(key) => {
+                let told = key.to_string();
+                if let Some(pointer) = self.plan.pinned.get(key) {
+                    versions.insert(told.clone(), pointer.version);
+                    let made = self.engine.version(pointer.version).await?;
+                    let gone = || format!("the pinned version of `{key}` is gone");
+                    let table = self.engine.stored_table(&made.ok_or_else(gone)?)?;
+                    return Ok(Some((table, told)));
+                }
+                let external = self.engine.external(key).await?;
+                let missing = || format!("`{key}` has not been materialized");
+                Ok(Some((external.ok_or_else(missing)?, told)))
+            }
+            NodeSource::Stored(record) => {
+                let told = format!("{}.{} of an earlier run", record.step_key, record.output);
+                let table = self.engine.emitted(record).await?;
+                Ok(table.map(|table| (table, told)))
+            }
+            NodeSource::Absent { .. } => Ok(None),
+            NodeSource::Literal(value) => {
+                let table = literal(value)?;
+                Ok(Some((table, "the run config".to_owned())))
+            }
+        }
+    }
+}
+
+/// A value as the table that any type can be read from.
+fn literal(value: &Value) -> Result<Arc<dyn TableProvider>, BoxError> {
+    let batch = arrowsmith_definitions::json_table(value)?;
+    Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
 }

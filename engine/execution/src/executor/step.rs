@@ -4,20 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrowsmith_instance::{
-    AttemptStatus, EndAttempt, Event, NewAttempt, NewVersion, Publish, Published, StepState,
-    Target, TimeMicros,
+use arrowsmith_definitions::{
+    BoxError, ComputeContext, HookEvent, OutputMetadata, PermanentFailure, RetryRequested, StepInfo,
 };
-use arrowsmith_io_manager::Version;
+use arrowsmith_instance::{
+    AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Publish, Published,
+    StepState, Target, TimeMicros,
+};
+use arrowsmith_io_manager::{StoredTable, Version};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::run::Run;
+use super::hooks::run_hooks;
+use super::run::{Emission, Inputs, Run};
 use crate::attempt::{AttemptInput, Written, attempt};
 use crate::error::chain;
+use crate::node::NodeOutput;
 use crate::panics::caught;
 use crate::record::code_version;
-use crate::{Counters, Progress};
+use crate::{Counters, Progress, Step};
 
 /// How long an attempt may take if nobody says otherwise.
 const STEP_TIMEOUT: Duration = Duration::from_hours(6);
@@ -29,89 +34,155 @@ pub(super) struct Begun {
     version: Version,
 }
 
+/// What a step holds while it computes: a slot of the run, and one of its pool if it has one.
+pub(super) struct Held(
+    #[expect(dead_code, reason = "it is held, not read")] pub(super) OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "it is held, not read")] pub(super) Option<OwnedSemaphorePermit>,
+);
+
 /// How a step ended.
 pub(super) struct StepEnd {
     pub(super) at: usize,
     pub(super) state: StepState,
+    /// Mapping keys of its dynamic outputs, in the order of emission.
+    pub(super) mapping_keys: Vec<String>,
     /// Attempts of readers that began with the publishing of this step.
     pub(super) begun: BTreeMap<usize, Begun>,
 }
 
+impl StepEnd {
+    fn new(at: usize, state: StepState) -> Self {
+        Self { at, state, mapping_keys: Vec::new(), begun: BTreeMap::new() }
+    }
+}
+
 enum Outcome {
     Written(Written),
-    Failed(String),
+    Failed(Failed),
     Canceled,
+}
+
+/// A failure, and what its function says about trying again.
+struct Failed {
+    error: String,
+    hint: Hint,
+}
+
+enum Hint {
+    AsThePolicySays,
+    Never,
+    Requested { max_retries: u32, wait: Duration },
+}
+
+impl From<String> for Failed {
+    fn from(error: String) -> Self {
+        Self { error, hint: Hint::AsThePolicySays }
+    }
+}
+
+impl From<BoxError> for Failed {
+    fn from(error: BoxError) -> Self {
+        let hint = if let Some(requested) = error.downcast_ref::<RetryRequested>() {
+            let wait = requested.wait.unwrap_or_default();
+            Hint::Requested { max_retries: requested.max_retries, wait }
+        } else if error.is::<PermanentFailure>() {
+            Hint::Never
+        } else {
+            Hint::AsThePolicySays
+        };
+        Self { error: chain(&*error), hint }
+    }
 }
 
 /// A step on its way.
 struct Work {
     run: Arc<Run>,
+    step: Arc<Step>,
     at: usize,
     number: u32,
     begun: Begun,
     started_at: TimeMicros,
     input_versions: BTreeMap<String, Version>,
+    loaded: Vec<Event>,
 }
 
 pub(super) async fn run_step(
     run: Arc<Run>,
     at: usize,
-    slot: OwnedSemaphorePermit,
+    held: Held,
     begun: Option<Begun>,
 ) -> StepEnd {
+    let step = run.step(at);
     let mut number = 1;
     let mut begun = begun;
-    let mut slot = Some(slot);
+    let mut held = Some(held);
     loop {
         let started_at = run.engine.clock.now();
         let first = if let Some(begun) = begun.take() {
             begun
         } else {
-            let (begun, new) = new_attempt(&run, at, number, started_at);
+            let (begun, new) = new_attempt(&run, &step, number, started_at);
             if let Err(error) = run.engine.instance.begin_soon(vec![new]).await {
-                return failed_to_begin(&run, at, &chain(&error));
+                return failed_to_begin(&run, &step, at, &chain(&error));
             }
             begun
         };
         let mut work = Work {
             run: Arc::clone(&run),
+            step: Arc::clone(&step),
             at,
             number,
             begun: first,
             started_at,
             input_versions: BTreeMap::new(),
+            loaded: Vec::new(),
         };
-        let error = match work.attempt().await {
+        let failed: Failed = match work.attempt().await {
             Outcome::Written(written) => {
                 // Others may compute while this waits for its transaction.
-                drop(slot.take());
+                drop(held.take());
                 match work.publish(written).await {
-                    Ok(end) => return end,
-                    Err(error) => error,
+                    Ok(end) => {
+                        run_hooks(&run, &step, HookEvent::Success, None).await;
+                        return end;
+                    }
+                    Err(error) => error.into(),
                 }
             }
-            Outcome::Failed(error) => error,
+            Outcome::Failed(failed) => failed,
             Outcome::Canceled => return work.canceled().await,
         };
-        match work.wait_before_retry() {
-            Some(wait) => {
-                work.up_for_retry(&error, wait).await;
-                drop(slot.take());
-                tokio::select! {
-                    () = run.cancel.cancelled() => return work.canceled().await,
-                    () = run.engine.clock.sleep(wait) => {}
-                }
-                slot = Arc::clone(&run.slots).acquire_owned().await.ok();
-                number += 1;
-            }
-            None => return work.failed(&error).await,
+        let Some(wait) = work.wait_before_retry(&failed.hint) else {
+            let end = work.failed(&failed.error).await;
+            run_hooks(&run, &step, HookEvent::Failure, Some(failed.error)).await;
+            return end;
+        };
+        work.up_for_retry(&failed.error, wait).await;
+        drop(held.take());
+        tokio::select! {
+            () = run.cancel.cancelled() => return work.canceled().await,
+            () = run.engine.clock.sleep(wait) => {}
         }
+        held = hold(&run, &step).await;
+        number += 1;
     }
 }
 
-fn new_attempt(run: &Run, at: usize, number: u32, now: TimeMicros) -> (Begun, NewAttempt) {
-    let step = &run.plan.steps[at];
+/// Waits for a slot, and for one of the pool if the step has one.
+async fn hold(run: &Run, step: &Step) -> Option<Held> {
+    let pool = match step.node.pool.as_deref().and_then(|pool| run.engine.pool(pool)) {
+        Some(pool) => Some(pool.acquire_owned().await.ok()?),
+        None => None,
+    };
+    Some(Held(Arc::clone(&run.slots).acquire_owned().await.ok()?, pool))
+}
+
+fn new_attempt(run: &Run, step: &Step, number: u32, now: TimeMicros) -> (Begun, NewAttempt) {
     let begun = Begun { attempt_id: Uuid::now_v7(), version: Version(Uuid::now_v7()) };
+    let target = |key: arrowsmith_definitions::AssetKey| Target {
+        asset: key.to_string(),
+        partition_key: String::new(),
+    };
     let new = NewAttempt {
         attempt_id: begun.attempt_id,
         run_id: run.run_id,
@@ -119,126 +190,191 @@ fn new_attempt(run: &Run, at: usize, number: u32, now: TimeMicros) -> (Begun, Ne
         number,
         version: begun.version,
         environment: run.plan.environment.clone(),
-        targets: vec![Target { asset: step.key.clone(), partition_key: String::new() }],
+        targets: step.node.assets().into_iter().map(target).collect(),
         at: now,
     };
     (begun, new)
 }
 
-fn failed_to_begin(run: &Run, at: usize, error: &str) -> StepEnd {
+fn failed_to_begin(run: &Run, step: &Step, at: usize, error: &str) -> StepEnd {
     tracing::error!(error, "the attempt could not begin");
     run.observer.notice(Progress::StepEnded {
-        step: run.plan.steps[at].key.clone(),
+        step: step.key.clone(),
         state: StepState::Failure,
         rows: 0,
         bytes: 0,
         elapsed: Duration::ZERO,
         reason: Some(error.to_owned()),
     });
-    StepEnd { at, state: StepState::Failure, begun: BTreeMap::new() }
+    StepEnd::new(at, StepState::Failure)
 }
 
 impl Work {
-    fn key(&self) -> &str {
-        &self.run.plan.steps[self.at].key
-    }
-
     fn elapsed(&self) -> Duration {
         let now = self.run.engine.clock.now();
         Duration::from_micros((now - self.started_at).try_into().unwrap_or_default())
+    }
+
+    fn context(&self) -> ComputeContext {
+        let (run, node) = (&self.run, &self.step.node);
+        let info = StepInfo {
+            run_id: run.run_id.to_string(),
+            run_tags: run.tags.clone(),
+            job: run.plan.job.clone(),
+            step_key: self.step.key.clone(),
+            attempt: self.number,
+            mapping_key: node.mapping_key.clone(),
+            assets: node.assets(),
+        };
+        ComputeContext {
+            config: Arc::clone(&node.config),
+            resources: Arc::clone(&run.resources),
+            canceled: Arc::clone(&run.canceled),
+            history: Arc::clone(&run.history),
+            ..ComputeContext::new(info, Arc::clone(&run.engine.session))
+        }
     }
 
     async fn attempt(&mut self) -> Outcome {
         let engine = Arc::clone(&self.run.engine);
         let counters = Arc::new(Counters::default());
         self.run.observer.notice(Progress::StepStarted {
-            step: self.key().to_owned(),
+            step: self.step.key.clone(),
             attempt: self.number,
             counters: Arc::clone(&counters),
         });
         tracing::debug!(attempt = self.number, version = %self.begun.version, "attempt began");
-        let resolved = self.run.resolved(self.at).clone();
-        let limit =
-            resolved.asset.policy.timeout.or(engine.limits.step_timeout).unwrap_or(STEP_TIMEOUT);
+        let policy = &self.step.node.policy;
+        let limit = policy.timeout.or(engine.limits.step_timeout).unwrap_or(STEP_TIMEOUT);
         let cancel = self.run.cancel.clone();
-        let run = Arc::clone(&self.run);
-        let (at, number, begun) = (self.at, self.number, self.begun);
-        let versions = &mut self.input_versions;
+        let (run, step, version) =
+            (Arc::clone(&self.run), Arc::clone(&self.step), self.begun.version);
+        let context = self.context();
+        let (versions, loaded) = (&mut self.input_versions, &mut self.loaded);
         let work = caught(async {
-            let (inputs, input_versions) = run.inputs(at).await?;
-            versions.clone_from(&input_versions);
-            let run_id = run.run_id;
-            let version = begun.version;
-            let input = AttemptInput { run_id, number, version, inputs, input_versions, counters };
-            attempt(&run.engine, &resolved, input).await
+            let Inputs { bound, versions: found, loaded: told } = run.inputs(&step).await?;
+            versions.clone_from(&found);
+            *loaded = told;
+            let context = context.with_inputs(bound);
+            let input = AttemptInput { context, version, input_versions: found, counters };
+            attempt(&run.engine, &step.node, input).await
         });
         tokio::select! {
             biased;
             () = cancel.cancelled() => Outcome::Canceled,
             done = work => match done {
                 Ok(Ok(written)) => Outcome::Written(written),
-                Ok(Err(error)) => Outcome::Failed(chain(&*error)),
+                Ok(Err(error)) => Outcome::Failed(error.into()),
                 Err(panic) => {
                     tracing::error!(backtrace = %panic.backtrace, "{panic}");
-                    Outcome::Failed(panic.to_string())
+                    Outcome::Failed(panic.to_string().into())
                 }
             },
             () = engine.clock.sleep(limit) => {
-                Outcome::Failed(format!("it took longer than its limit of {} s", limit.as_secs_f64()))
+                let seconds = limit.as_secs_f64();
+                Outcome::Failed(format!("it took longer than its limit of {seconds} s").into())
             }
         }
     }
 
-    /// The one transaction that makes the version visible; an error says why it did not.
+    /// The one transaction that makes everything visible; an error says why it did not.
     async fn publish(&self, written: Written) -> Result<StepEnd, String> {
-        let run = &self.run;
-        let (engine, step) = (&run.engine, &run.plan.steps[self.at]);
-        let resolved = run.resolved(self.at);
+        let (run, step) = (&self.run, &self.step);
+        let engine = &run.engine;
         let (elapsed, at) = (self.elapsed(), engine.clock.now());
-        let mut begun = BTreeMap::new();
+        let mut end = StepEnd::new(self.at, StepState::Success);
         let mut then_begin = Vec::new();
         if !run.cancel.is_cancelled() {
             for next in run.next_after(self.at) {
-                let (attempt, new) = new_attempt(run, next, 1, at);
-                begun.insert(next, attempt);
+                let (attempt, new) = new_attempt(run, &run.step(next), 1, at);
+                end.begun.insert(next, attempt);
                 then_begin.push(new);
             }
         }
-        let stored = Arc::clone(&written.stored);
+        let (mut versions, mut outputs) = (Vec::new(), Vec::new());
+        for output in &written.outputs {
+            let declared = step.node.output(&output.output).ok_or("an output is declared")?;
+            let metadata = written.metadata.get(&output.output).cloned().unwrap_or_default();
+            let asset = declared.asset.as_ref().map(|resolved| resolved.asset.key.to_string());
+            if let (Some(asset), Some(stored)) = (&asset, &output.stored) {
+                versions.push(self.new_version(asset, declared, stored, &written.metadata));
+            }
+            outputs.push(NewOutput {
+                output: output.output.clone(),
+                mapping_key: output.mapping_key.clone(),
+                stored: output.stored.clone().filter(|_| asset.is_none()),
+                asset,
+                io_manager: declared.io_manager.clone(),
+                version: output.version,
+                metadata,
+            });
+            end.mapping_keys.extend(output.mapping_key.clone());
+        }
         let publish = Publish {
             attempt_id: self.begun.attempt_id,
             run_id: run.run_id,
             step_key: step.key.clone(),
             environment: run.plan.environment.clone(),
-            versions: vec![NewVersion {
-                target: Target { asset: step.key.clone(), partition_key: String::new() },
-                stored: Arc::clone(&stored),
-                io_manager: resolved.io_manager.clone(),
-                code_version: code_version(&resolved.asset),
-                inputs: self.input_versions.clone(),
-                metadata: written.metadata,
-            }],
+            loaded: self.loaded.clone(),
+            outputs,
+            versions,
             started_at: self.started_at,
             duration_us: elapsed.as_micros().try_into().unwrap_or(u64::MAX),
             at,
             then_begin,
         };
         match engine.instance.publish(publish).await {
-            Ok(Published::Yes(_)) => {}
+            Ok(Published::Yes) => {}
             Ok(Published::No(refusal)) => return Err(format!("it was not published: {refusal}")),
             Err(error) => return Err(format!("it was not published: {}", chain(&error))),
         }
-        run.remember(&step.asset, Arc::clone(&stored));
-        let (rows, bytes) = (stored.row_count, stored.size_bytes);
+        let (rows, bytes) = self.remember(written);
         let elapsed_ms = elapsed.as_secs_f64() * 1e3;
         tracing::info!(rows, bytes, elapsed_ms, "published");
         self.notice_end(StepState::Success, rows, bytes, None);
-        Ok(StepEnd { at: self.at, state: StepState::Success, begun })
+        Ok(end)
+    }
+
+    fn new_version(
+        &self,
+        asset: &str,
+        declared: &NodeOutput,
+        stored: &Arc<StoredTable>,
+        metadata: &OutputMetadata,
+    ) -> NewVersion {
+        let code = declared.asset.as_ref().and_then(|resolved| code_version(&resolved.asset));
+        NewVersion {
+            target: Target { asset: asset.to_owned(), partition_key: String::new() },
+            stored: Arc::clone(stored),
+            io_manager: declared.io_manager.clone(),
+            code_version: code.or_else(|| self.step.node.code_version.clone()),
+            inputs: self.input_versions.clone(),
+            metadata: metadata.get(&declared.name).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Lets other steps read what is published; returns rows and bytes.
+    fn remember(&self, written: Written) -> (u64, u64) {
+        let (mut rows, mut bytes) = (0, 0);
+        for output in written.outputs {
+            if let Some(stored) = &output.stored {
+                rows += stored.row_count;
+                bytes += stored.size_bytes;
+            }
+            let Some(declared) = self.step.node.output(&output.output) else { continue };
+            let emission = Emission {
+                io_manager: declared.io_manager.clone(),
+                stored: output.stored,
+                asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.to_string()),
+            };
+            self.run.remember((self.at, output.output, output.mapping_key), emission);
+        }
+        (rows, bytes)
     }
 
     fn notice_end(&self, state: StepState, rows: u64, bytes: u64, reason: Option<String>) {
         self.run.observer.notice(Progress::StepEnded {
-            step: self.key().to_owned(),
+            step: self.step.key.clone(),
             state,
             rows,
             bytes,
@@ -248,10 +384,19 @@ impl Work {
     }
 
     /// The wait before the next attempt, if there is to be one.
-    fn wait_before_retry(&self) -> Option<Duration> {
-        let policy = self.run.resolved(self.at).asset.policy.retry?;
-        let retries = !self.run.cancel.is_cancelled() && self.number <= policy.max_retries;
-        retries.then(|| policy.wait(self.number, fastrand::f64()))
+    fn wait_before_retry(&self, hint: &Hint) -> Option<Duration> {
+        if self.run.cancel.is_cancelled() {
+            return None;
+        }
+        match hint {
+            Hint::Never => None,
+            Hint::Requested { max_retries, wait } => (self.number <= *max_retries).then_some(*wait),
+            Hint::AsThePolicySays => {
+                let policy = self.step.node.policy.retry?;
+                let retries = self.number <= policy.max_retries;
+                retries.then(|| policy.wait(self.number, fastrand::f64()))
+            }
+        }
     }
 
     async fn up_for_retry(&self, error: &str, wait: Duration) {
@@ -259,7 +404,7 @@ impl Work {
         let wait_ms = wait.as_millis().try_into().unwrap_or(u64::MAX);
         let event = Event::StepUpForRetry { error: error.to_owned(), wait_ms };
         self.end(AttemptStatus::Failure, StepState::UpForRetry, error, event).await;
-        let step = self.key().to_owned();
+        let step = self.step.key.clone();
         self.run.observer.notice(Progress::StepRetrying { step, error: error.to_owned(), wait });
     }
 
@@ -268,7 +413,7 @@ impl Work {
         let event = Event::StepFailure { error: error.to_owned() };
         self.end(AttemptStatus::Failure, StepState::Failure, error, event).await;
         self.notice_end(StepState::Failure, 0, 0, Some(error.to_owned()));
-        StepEnd { at: self.at, state: StepState::Failure, begun: BTreeMap::new() }
+        StepEnd::new(self.at, StepState::Failure)
     }
 
     async fn canceled(&self) -> StepEnd {
@@ -276,7 +421,7 @@ impl Work {
         let event = Event::StepCanceled { reason: reason.to_owned() };
         self.end(AttemptStatus::Canceled, StepState::Canceled, reason, event).await;
         self.notice_end(StepState::Canceled, 0, 0, Some(reason.to_owned()));
-        StepEnd { at: self.at, state: StepState::Canceled, begun: BTreeMap::new() }
+        StepEnd::new(self.at, StepState::Canceled)
     }
 
     /// Ends the attempt in the instance. If that fails, the end of the run or its recovery does it.
@@ -284,7 +429,7 @@ impl Work {
         let end = EndAttempt {
             attempt_id: self.begun.attempt_id,
             run_id: self.run.run_id,
-            step_key: self.key().to_owned(),
+            step_key: self.step.key.clone(),
             status,
             state,
             reason: reason.to_owned(),

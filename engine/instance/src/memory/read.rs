@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use super::{Memory, Run};
 use crate::storage::Reader;
 use crate::{
-    AttemptStatus, EventRecord, Materialization, Pointer, Result, RunId, RunRecord, RunStatus,
-    StepRecord, TimeMicros,
+    AttemptStatus, EventRecord, Materialization, OutputRecord, Pointer, Result, RunId, RunRecord,
+    RunStatus, StepRecord, TimeMicros,
 };
 
 #[async_trait]
@@ -76,6 +76,10 @@ impl Reader for Memory {
         Ok(self.lock().runs.get(&run_id).map(|run| run.steps.clone()).unwrap_or_default())
     }
 
+    async fn outputs(&self, run_id: RunId) -> Result<Vec<OutputRecord>> {
+        Ok(self.lock().runs.get(&run_id).map(|run| run.outputs.clone()).unwrap_or_default())
+    }
+
     async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>> {
         let state = self.lock();
         let events = state.runs.get(&run_id).into_iter().flat_map(|run| &run.events);
@@ -93,6 +97,8 @@ impl Reader for Memory {
         used.extend(state.runs.values().flat_map(|run| run.new.pins.iter().copied()));
         let running = state.attempts.values().filter(|a| a.status == AttemptStatus::Running);
         used.extend(running.map(|attempt| attempt.new.version));
+        let live_outputs = state.runs.values().filter(|run| live(&run.new.run_id));
+        used.extend(live_outputs.flat_map(|run| run.outputs.iter().map(|output| output.version)));
         let of_live = state.versions.iter().filter(|(_, made)| live(&made.run_id));
         used.extend(of_live.map(|(version, _)| *version));
         Ok(used)
@@ -110,6 +116,10 @@ fn record(run: &Run) -> RunRecord {
         selection: run.new.selection.clone(),
         status: run.status,
         tags: run.new.tags.clone(),
+        job: run.new.job.clone(),
+        parent: run.new.parent,
+        root: run.new.root,
+        config: run.new.config.clone(),
         created_at: run.new.at,
         ended_at: run.ended_at,
         error: run.error.clone(),

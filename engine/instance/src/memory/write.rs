@@ -10,8 +10,8 @@ use crate::request::{Reply, Request};
 use crate::storage::Storage;
 use crate::{
     AttemptStatus, EndAttempt, EndRun, EndStep, Event, EventRecord, Materialization, NewAttempt,
-    NewRun, NewVersion, Publish, Published, Refusal, Result, RunId, RunStatus, StepRecord,
-    StepState, TimeMicros,
+    NewOutput, NewRun, NewVersion, OutputRecord, Publish, Published, Refusal, ReplaceSteps, Result,
+    RunId, RunStatus, StepRecord, StepState, TimeMicros,
 };
 
 #[async_trait]
@@ -32,11 +32,24 @@ impl State {
                 }
             }
             Request::Begin(attempts) => {
-                return Reply::Begun(attempts.iter().map(|new| self.begin(new)).collect());
+                for new in attempts {
+                    self.begin(new);
+                }
             }
             Request::Publish(publish) => return Reply::Published(self.publish(publish)),
             Request::EndAttempt(end) => self.end_attempt(end),
-            Request::EndSteps(ends) => ends.iter().for_each(|end| self.end_step(end)),
+            Request::EndSteps(ends) => {
+                for end in ends {
+                    self.end_step(end);
+                }
+            }
+            Request::ReplaceSteps(replace) => self.replace_steps(replace),
+            Request::Tell(told) => {
+                for tell in told {
+                    let (step, event) = (tell.step_key.as_deref(), tell.event.clone());
+                    self.tell(tell.run_id, step, None, tell.at, event);
+                }
+            }
             Request::EndRun(end) => self.end_run(end),
             Request::MarkRemoved { versions, .. } => {
                 for version in versions {
@@ -52,19 +65,9 @@ impl State {
     }
 
     fn start_run(&mut self, new: &NewRun) {
-        let step = |key: &String| StepRecord {
-            step_key: key.clone(),
-            state: StepState::Planned,
-            attempt: 0,
-            started_at: None,
-            ended_at: None,
-            row_count: None,
-            size_bytes: None,
-            reason: None,
-        };
         let positions = new.steps.iter().enumerate().map(|(at, key)| (key.clone(), at)).collect();
         let run = Run {
-            steps: new.steps.iter().map(step).collect(),
+            steps: new.steps.iter().map(|key| planned(key)).collect(),
             positions,
             new: new.clone(),
             status: RunStatus::Started,
@@ -72,6 +75,7 @@ impl State {
             error: None,
             running: Vec::new(),
             events: Vec::new(),
+            outputs: Vec::new(),
         };
         self.runs.insert(new.run_id, run);
         self.tell(new.run_id, None, None, new.at, Event::RunStart { steps: new.steps.len() });
@@ -104,7 +108,7 @@ impl State {
         run.steps.get_mut(at)
     }
 
-    fn begin(&mut self, new: &NewAttempt) -> crate::Attempt {
+    fn begin(&mut self, new: &NewAttempt) {
         let catalog = self.catalog.entry(new.environment.clone()).or_default();
         let mut epochs = Vec::with_capacity(new.targets.len());
         for target in &new.targets {
@@ -122,10 +126,8 @@ impl State {
         if let Some(run) = self.runs.get_mut(&new.run_id) {
             run.running.push(new.attempt_id);
         }
-        let begun = crate::Attempt { attempt_id: new.attempt_id, epochs: epochs.clone() };
         let attempt = Attempt { new: new.clone(), status: AttemptStatus::Running, epochs };
         self.attempts.insert(new.attempt_id, attempt);
-        begun
     }
 
     fn refusal(&self, publish: &Publish) -> Option<Refusal> {
@@ -151,31 +153,30 @@ impl State {
         if let Some(refusal) = self.refusal(publish) {
             return Published::No(refusal);
         }
-        let (mut rows, mut bytes) = (0, 0);
         for new in &publish.versions {
             let made = materialization(new, publish.run_id, publish.at, publish.duration_us);
             self.make_current(&publish.environment, new, made);
-            rows += new.stored.row_count;
-            bytes += new.stored.size_bytes;
-            let event = Event::AssetMaterialization {
-                version: new.stored.version.to_string(),
-                row_count: new.stored.row_count,
-                size_bytes: new.stored.size_bytes,
-            };
-            let (step, asset) = (Some(&*publish.step_key), Some(&*new.target.asset));
-            self.tell(publish.run_id, step, asset, publish.at, event);
         }
         self.end_running(publish.run_id, publish.attempt_id, AttemptStatus::Success);
         if let Some(step) = self.step(publish.run_id, &publish.step_key) {
+            let (rows, bytes) = publish.totals();
             step.state = StepState::Success;
             step.started_at = Some(publish.started_at);
             step.ended_at = Some(publish.at);
             (step.row_count, step.size_bytes) = (Some(rows), Some(bytes));
             step.reason = None;
         }
-        let event = Event::StepSuccess { duration_us: publish.duration_us };
-        self.tell(publish.run_id, Some(&publish.step_key), None, publish.at, event);
-        Published::Yes(publish.then_begin.iter().map(|new| self.begin(new)).collect())
+        if let Some(run) = self.runs.get_mut(&publish.run_id) {
+            let emitted = publish.outputs.iter().map(|o| output(&publish.step_key, o));
+            run.outputs.extend(emitted);
+        }
+        for (asset, event) in publish.events() {
+            self.tell(publish.run_id, Some(&publish.step_key), asset, publish.at, event);
+        }
+        for new in &publish.then_begin {
+            self.begin(new);
+        }
+        Published::Yes
     }
 
     fn make_current(&mut self, environment: &str, new: &NewVersion, made: Materialization) {
@@ -233,6 +234,14 @@ impl State {
         }
     }
 
+    fn replace_steps(&mut self, replace: &ReplaceSteps) {
+        let Some(run) = self.runs.get_mut(&replace.run_id) else { return };
+        run.steps.retain(|step| !replace.old.contains(&step.step_key));
+        run.steps.extend(replace.new.iter().map(|key| planned(key)));
+        let keys = run.steps.iter().enumerate();
+        run.positions = keys.map(|(at, step)| (step.step_key.clone(), at)).collect();
+    }
+
     fn end_run(&mut self, end: &EndRun) {
         let Some(run) = self.runs.get_mut(&end.run_id) else { return };
         if run.status != RunStatus::Started {
@@ -268,6 +277,32 @@ impl State {
         }
         self.make_current(environment, new, made);
         true
+    }
+}
+
+fn planned(key: &str) -> StepRecord {
+    StepRecord {
+        step_key: key.to_owned(),
+        state: StepState::Planned,
+        attempt: 0,
+        started_at: None,
+        ended_at: None,
+        row_count: None,
+        size_bytes: None,
+        reason: None,
+    }
+}
+
+fn output(step_key: &str, new: &NewOutput) -> OutputRecord {
+    OutputRecord {
+        step_key: step_key.to_owned(),
+        output: new.output.clone(),
+        mapping_key: new.mapping_key.clone(),
+        asset: new.asset.clone(),
+        io_manager: new.io_manager.clone(),
+        version: new.version,
+        metadata: new.metadata.clone(),
+        stored: new.stored.clone(),
     }
 }
 

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::write::word;
 use crate::storage::Reader;
 use crate::{
-    Error, EventRecord, Materialization, Pointer, ProcessIdentity, Result, RunId, RunRecord,
-    StepRecord, TimeMicros,
+    Error, EventRecord, Materialization, OutputRecord, Pointer, ProcessIdentity, Result, RunId,
+    RunRecord, StepRecord, TimeMicros,
 };
 
 /// Connections that read what is committed.
@@ -23,7 +23,7 @@ pub(crate) struct SqliteReader {
     pool: SqlitePool,
 }
 
-fn decode<T: DeserializeOwned>(text: &str, what: &str) -> Result<T> {
+pub(super) fn decode<T: DeserializeOwned>(text: &str, what: &str) -> Result<T> {
     serde_json::from_str(text)
         .map_err(|e| Error::Stored { what: what.to_owned(), reason: e.to_string() })
 }
@@ -40,6 +40,10 @@ fn count(row: &SqliteRow, column: &str) -> u64 {
 
 fn maybe_count(row: &SqliteRow, column: &str) -> Option<u64> {
     row.get::<Option<i64>, _>(column).and_then(|n| n.try_into().ok())
+}
+
+fn maybe_run(text: Option<&str>) -> Result<Option<RunId>> {
+    text.map(|text| uuid(text, "runs.run_id").map(RunId)).transpose()
 }
 
 impl SqliteReader {
@@ -60,6 +64,11 @@ impl SqliteReader {
             selection: row.get("selection"),
             status: word(row.get("status"), "runs")?,
             tags: decode(row.get("tags"), "runs.tags")?,
+            job: row.get("job"),
+            parent: maybe_run(row.get("parent_run_id"))?,
+            root: maybe_run(row.get("root_run_id"))?
+                .map_or_else(|| uuid(&run_id, "runs.run_id").map(RunId), Ok)?,
+            config: decode(row.get("config"), "runs.config")?,
             created_at: row.get("created_at"),
             ended_at: row.get("ended_at"),
             error: row.get("error"),
@@ -186,6 +195,30 @@ impl Reader for SqliteReader {
         found.iter().map(step).collect()
     }
 
+    async fn outputs(&self, run_id: RunId) -> Result<Vec<OutputRecord>> {
+        let found = sqlx::query("select * from outputs where run_id = $1 order by rowid")
+            .bind(run_id.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        let output = |row: &SqliteRow| {
+            let mapping_key: String = row.get("mapping_key");
+            let manifest: Option<&str> = row.get("manifest");
+            Ok(OutputRecord {
+                step_key: row.get("step_key"),
+                output: row.get("output"),
+                mapping_key: Some(mapping_key).filter(|key| !key.is_empty()),
+                asset: row.get("asset"),
+                io_manager: row.get("io_manager"),
+                version: Version(uuid(row.get("version_id"), "outputs.version_id")?),
+                metadata: decode(row.get("metadata"), "outputs.metadata")?,
+                stored: manifest
+                    .map(|text| decode(text, "outputs.manifest").map(Arc::new))
+                    .transpose()?,
+            })
+        };
+        found.iter().map(output).collect()
+    }
+
     async fn events(&self, run_id: RunId, after: i64) -> Result<Vec<EventRecord>> {
         let found = sqlx::query(
             "select * from events where run_id = $1 and event_id > $2 order by event_id",
@@ -211,6 +244,8 @@ impl Reader for SqliteReader {
             "select version_id from pointers where version_id is not null
              union select version_id from pins
              union select version_id from attempts where status = 'running'
+             union select o.version_id from outputs o
+               join runs r on r.run_id = o.run_id where r.status = 'started'
              union select v.version_id from versions v
                join runs r on r.run_id = v.run_id where r.status = 'started'",
         )

@@ -6,14 +6,12 @@ mod publish;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 
+use super::script::Script;
 use crate::request::{Reply, Request};
 use crate::storage::Storage;
 use crate::{Error, Event, NewAttempt, Publish, Result, RunId, TimeMicros};
-use begin::{begin_all, start_run};
-use end::{end_attempt, end_run, end_steps};
-use publish::{publish_all, restore};
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -21,33 +19,12 @@ pub(crate) struct SqliteWriter {
     connection: SqliteConnection,
 }
 
-/// Events of a transaction; they are inserted by one statement at its end.
-#[derive(Default)]
-struct Events(Vec<Value>);
-
-impl Events {
-    fn add(
-        &mut self,
-        run_id: RunId,
-        step_key: Option<&str>,
-        asset: Option<&str>,
-        at: TimeMicros,
-        event: &Event,
-    ) -> Result<()> {
-        let payload = encode(event)?;
-        let run = run_id.to_string();
-        self.0.push(json!([run, step_key, asset, at, event.kind(), payload]));
-        Ok(())
-    }
-}
-
-fn encode(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|e| Error::Stored { what: "a request".to_owned(), reason: e.to_string() })
-}
-
-fn rows(values: Vec<Value>) -> String {
-    Value::Array(values).to_string()
+/// A transaction that is being put together.
+struct Transaction<'a> {
+    connection: &'a mut SqliteConnection,
+    script: Script,
+    /// Inserted by one statement at the end.
+    events: Vec<Value>,
 }
 
 impl SqliteWriter {
@@ -59,9 +36,23 @@ impl SqliteWriter {
 #[async_trait]
 impl Storage for SqliteWriter {
     async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
-        let mut transaction = self.connection.begin_with("begin immediate").await?;
-        let connection = &mut *transaction;
-        let mut events = Events::default();
+        let script = Script::default();
+        let mut transaction =
+            Transaction { connection: &mut self.connection, script, events: Vec::new() };
+        let applied = transaction.apply(requests).await;
+        if applied.is_err() {
+            // Fails when the transaction did not begin, which is as well.
+            let mut script = Script::default();
+            script.add("rollback", []);
+            drop(script.run(&mut self.connection).await);
+        }
+        applied
+    }
+}
+
+impl Transaction<'_> {
+    async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
+        self.script.add("begin immediate", []);
         let mut replies = Vec::with_capacity(requests.len());
         let mut at = 0;
         while let Some(request) = requests.get(at) {
@@ -75,21 +66,70 @@ impl Storage for SqliteWriter {
             match request {
                 Request::Publish(_) => {
                     let publishes: Vec<&Publish> = group.iter().filter_map(as_publish).collect();
-                    let published = publish_all(connection, &publishes, &mut events).await?;
+                    let published = self.publish_all(&publishes).await?;
                     replies.extend(published.into_iter().map(Reply::Published));
                 }
                 Request::Begin(_) => {
-                    let begins: Vec<&[NewAttempt]> = group.iter().filter_map(as_begin).collect();
-                    let begun = begin_all(connection, &begins, &mut events).await?;
-                    replies.extend(begun.into_iter().map(Reply::Begun));
+                    self.begin_all(group.iter().filter_map(as_begin).flatten())?;
+                    replies.extend(group.iter().map(|_| Reply::Done));
                 }
-                other => replies.push(apply_one(connection, other, &mut events).await?),
+                other => replies.push(self.apply_one(other).await?),
             }
             at += alike;
         }
-        insert_events(connection, events).await?;
-        transaction.commit().await?;
+        if !self.events.is_empty() {
+            self.script.add(
+                "insert into events (run_id, step_key, asset, at, kind, payload)
+                 select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5
+                 from json_each($1)",
+                [rows(std::mem::take(&mut self.events))],
+            );
+        }
+        self.script.add("commit", []);
+        self.script.run(self.connection).await?;
         Ok(replies)
+    }
+
+    async fn apply_one(&mut self, request: &Request) -> Result<Reply> {
+        match request {
+            Request::StartRun(run) => self.start_run(run)?,
+            Request::Renew { run_id, lease_until } => self.script.add(
+                "update runs set lease_until = $1 where run_id = $2 and status = 'started'",
+                [text(lease_until), text(run_id)],
+            ),
+            Request::EndAttempt(end) => self.end_attempt(end).await?,
+            Request::EndSteps(ends) => self.end_steps(ends).await?,
+            Request::EndRun(end) => self.end_run(end).await?,
+            Request::ReplaceSteps(replace) => self.replace_steps(replace)?,
+            Request::Tell(told) => {
+                for tell in told {
+                    self.tell(tell.run_id, tell.step_key.as_deref(), None, tell.at, &tell.event)?;
+                }
+            }
+            Request::MarkRemoved { versions, at } => self.script.add(
+                "update versions set removed_at = $1
+                 where version_id in (select value from json_each($2))",
+                [text(at), Some(encode(versions)?)],
+            ),
+            Request::Restore { environment, versions, at } => {
+                return self.restore(environment, versions, *at).await;
+            }
+            Request::Begin(_) | Request::Publish(_) => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    fn tell(
+        &mut self,
+        run_id: RunId,
+        step_key: Option<&str>,
+        asset: Option<&str>,
+        at: TimeMicros,
+        event: &Event,
+    ) -> Result<()> {
+        let (run, payload) = (run_id.to_string(), encode(event)?);
+        self.events.push(json!([run, step_key, asset, at, event.kind(), payload]));
+        Ok(())
     }
 }
 
@@ -107,59 +147,20 @@ fn as_begin(request: &Request) -> Option<&[NewAttempt]> {
     }
 }
 
-async fn apply_one(
-    connection: &mut SqliteConnection,
-    request: &Request,
-    events: &mut Events,
-) -> Result<Reply> {
-    match request {
-        Request::StartRun(run) => start_run(connection, run, events).await?,
-        Request::Renew { run_id, lease_until } => {
-            sqlx::query(
-                "update runs set lease_until = $1 where run_id = $2 and status = 'started'",
-            )
-            .bind(lease_until)
-            .bind(run_id.to_string())
-            .execute(connection)
-            .await?;
-        }
-        Request::EndAttempt(end) => end_attempt(connection, end, events).await?,
-        Request::EndSteps(ends) => end_steps(connection, ends, events).await?,
-        Request::EndRun(end) => end_run(connection, end, events).await?,
-        Request::MarkRemoved { versions, at } => {
-            let ids = versions.iter().map(|v| json!(v.to_string())).collect();
-            sqlx::query(
-                "update versions set removed_at = $1
-                 where version_id in (select value from json_each($2))",
-            )
-            .bind(at)
-            .bind(rows(ids))
-            .execute(connection)
-            .await?;
-        }
-        Request::Restore { environment, versions, at } => {
-            return restore(connection, environment, versions, *at).await;
-        }
-        Request::Begin(_) | Request::Publish(_) => {}
-    }
-    Ok(Reply::Done)
+fn encode(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|e| Error::Stored { what: "a request".to_owned(), reason: e.to_string() })
+}
+
+fn text(value: &impl ToString) -> Option<String> {
+    Some(value.to_string())
+}
+
+/// Rows travel as one JSON array of arrays.
+fn rows(values: Vec<Value>) -> Option<String> {
+    text(&Value::Array(values))
 }
 
 pub(super) fn word<T: std::str::FromStr<Err = String>>(text: &str, table: &str) -> Result<T> {
     text.parse().map_err(|reason| Error::Stored { what: format!("a row of {table}"), reason })
-}
-
-async fn insert_events(connection: &mut SqliteConnection, events: Events) -> Result<()> {
-    if events.0.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into events (run_id, step_key, asset, at, kind, payload)
-         select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5
-         from json_each($1)",
-    )
-    .bind(rows(events.0))
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -1,0 +1,90 @@
+//! Hooks: what runs after a step has come to its end. Their errors never fail the step.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::{BoxError, Logger, Resources};
+
+/// Something that is done after a step succeeded, or after it failed for good.
+#[derive(Clone)]
+pub struct Hook {
+    /// Its name, for people.
+    pub name: String,
+    /// After which end it runs.
+    pub on: HookEvent,
+    run: Arc<dyn Fn(HookContext) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>,
+}
+
+/// After which end of a step a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookEvent {
+    /// Its outputs are published.
+    Success,
+    /// It failed, and is not tried again.
+    Failure,
+}
+
+/// What a hook is told.
+#[derive(Debug, Clone)]
+pub struct HookContext {
+    /// The run.
+    pub run_id: String,
+    /// The job, if the run is one of a job.
+    pub job: Option<String>,
+    /// The step.
+    pub step_key: String,
+    /// Why it failed; `None` after a success.
+    pub error: Option<String>,
+    /// The resources of the run.
+    pub resources: Arc<Resources>,
+    /// Writes into the log of the step.
+    pub log: Logger,
+}
+
+impl Hook {
+    /// A hook after a success.
+    pub fn on_success<F, R>(name: impl Into<String>, run: F) -> Self
+    where
+        F: Fn(HookContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        Self::new(name, HookEvent::Success, run)
+    }
+
+    /// A hook after a failure.
+    pub fn on_failure<F, R>(name: impl Into<String>, run: F) -> Self
+    where
+        F: Fn(HookContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        Self::new(name, HookEvent::Failure, run)
+    }
+
+    fn new<F, R>(name: impl Into<String>, on: HookEvent, run: F) -> Self
+    where
+        F: Fn(HookContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        Self { name: name.into(), on, run: Arc::new(move |context| Box::pin(run(context))) }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// Whatever it returns; the caller records it.
+    pub async fn run(&self, context: HookContext) -> Result<(), BoxError> {
+        (self.run)(context).await
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hook")
+            .field("name", &self.name)
+            .field("on", &self.on)
+            .finish_non_exhaustive()
+    }
+}

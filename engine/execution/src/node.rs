@@ -1,0 +1,134 @@
+//! What a step is made of: one node, whether it is an asset or an op.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrowsmith_definitions::{
+    AssetKey, BoxError, Compute, ComputeContext, ExecutionPolicy, Hook, Op, Outputs, ResolvedAsset,
+    ResourceNeed,
+};
+use arrowsmith_instance::OutputRecord;
+use serde_json::Value;
+
+/// The work of a step, and how it hangs together with other steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) work: Work,
+    pub(crate) inputs: Vec<NodeInput>,
+    pub(crate) outputs: Vec<NodeOutput>,
+    pub(crate) policy: ExecutionPolicy,
+    pub(crate) config: Arc<Value>,
+    pub(crate) resources: Vec<ResourceNeed>,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) pool: Option<String>,
+    pub(crate) code_version: Option<String>,
+    /// The step whose dynamic output says how many steps this one stands for.
+    pub(crate) mapped_over: Option<usize>,
+    /// The key of the dynamic output, once it is known.
+    pub(crate) mapping_key: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    Asset(Arc<dyn Compute>),
+    Op(Arc<Op>),
+}
+
+impl Work {
+    pub(crate) async fn run(&self, context: ComputeContext) -> Result<Outputs, BoxError> {
+        match self {
+            Self::Asset(compute) => Ok(Outputs::table(compute.compute(context).await?)),
+            Self::Op(op) => op.body.run(context).await,
+        }
+    }
+}
+
+/// An input and where its value comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeInput {
+    pub(crate) name: String,
+    /// Whether each source is one item of a list.
+    pub(crate) gathered: bool,
+    /// Whether it only orders, so that no value is loaded.
+    pub(crate) is_nothing: bool,
+    pub(crate) sources: Vec<NodeSource>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum NodeSource {
+    /// An output of a step of the same run.
+    Step { at: usize, output: String, mapping_key: Option<String>, collect: bool },
+    /// The pinned version of an asset, or an external one.
+    Asset(AssetKey),
+    /// What a step of an earlier run has emitted.
+    Stored(Arc<OutputRecord>),
+    /// What a step of an earlier run had not emitted.
+    Absent { step: String, output: String },
+    /// A value that stands in the graph or the run config.
+    Literal(Value),
+}
+
+/// An output and where it goes.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeOutput {
+    pub(crate) name: String,
+    pub(crate) io_manager: String,
+    pub(crate) required: bool,
+    pub(crate) dynamic: bool,
+    /// The asset that it is, if it is one.
+    pub(crate) asset: Option<Arc<ResolvedAsset>>,
+}
+
+impl Node {
+    /// The steps that must have ended before this one can begin.
+    pub(crate) fn waits_for(&self) -> Vec<usize> {
+        let sources = self.inputs.iter().flat_map(|input| &input.sources);
+        let mut steps: Vec<usize> = sources
+            .filter_map(|source| match source {
+                NodeSource::Step { at, .. } => Some(*at),
+                _ => None,
+            })
+            .collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
+    /// Whether everything that it gives is known to be given if it succeeds.
+    pub(crate) fn gives_all(&self) -> bool {
+        self.outputs.iter().all(|output| output.required && !output.dynamic)
+    }
+
+    /// The assets that it makes, in the order of its outputs.
+    pub(crate) fn assets(&self) -> Vec<AssetKey> {
+        let assets = self.outputs.iter().filter_map(|output| output.asset.as_ref());
+        assets.map(|resolved| resolved.asset.key.clone()).collect()
+    }
+
+    pub(crate) fn output(&self, name: &str) -> Option<&NodeOutput> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
+
+    /// One of the steps that it stands for. `instances` are those of the same key by the step that
+    /// they stand for.
+    pub(crate) fn instance(
+        &self,
+        key: &str,
+        over: usize,
+        instances: &BTreeMap<usize, usize>,
+    ) -> Self {
+        let mut node = self.clone();
+        node.mapped_over = None;
+        node.mapping_key = Some(key.to_owned());
+        for source in node.inputs.iter_mut().flat_map(|input| &mut input.sources) {
+            if let NodeSource::Step { at, mapping_key, collect: false, .. } = source {
+                if *at == over {
+                    *mapping_key = Some(key.to_owned());
+                } else if let Some(instance) = instances.get(at) {
+                    *at = *instance;
+                }
+            }
+        }
+        node
+    }
+}
