@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// The program of an example, which cargo builds beside the tests.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this program");
     let profile = tests.parent().and_then(|deps| deps.parent()).expect("the profile's folder");
     profile.join("examples").join(name)

@@ -3,12 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait for processes by the machine's clock")]
 
 mod check;
+mod checks;
 mod cli;
 mod crash;
 mod examples;
 mod execution;
 mod flights;
 mod io_managers;
+mod jobs;
 mod ops;
 mod rust_assets;
 mod s3;

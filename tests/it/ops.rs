@@ -11,7 +11,7 @@ use arrowsmith::execution::{
 };
 use arrowsmith::instance::{RunStatus, StepState};
 use arrowsmith::prelude::*;
-use arrowsmith::{BoxError, Outputs};
+use arrowsmith::{BoxError, Entry, Outputs};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,7 @@ async fn engine(folder: &Path, repository: &Repository) -> Arc<Engine> {
 async fn run_job(repository: &Repository, job: &str, config: Value) -> Ran {
     let folder = TempDir::new().expect("a folder");
     let engine = engine(folder.path(), repository).await;
-    let request = JobRequest { config, select: None };
+    let request = JobRequest { config: Some(Entry::of_value(&config)), select: None };
     let plan = engine.plan_job(job, &request).await.expect("a plan");
     let cancel = CancellationToken::new();
     let report = engine.run(plan, RunOptions::default(), cancel, Arc::new(Silent)).await;

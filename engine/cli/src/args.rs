@@ -72,15 +72,8 @@ pub(crate) enum Command {
     Materialize {
         /// Which assets, such as `marts.delays`, `+delays`, `group:marts and not tag:slow` [default: all]
         selection: Vec<String>,
-        /// Steps that compute at the same time
-        #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-        max_concurrent: Option<u16>,
-        /// Stop everything at the first failure
-        #[arg(long)]
-        fail_fast: bool,
-        /// A label of the run; may be given several times
-        #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_variable)]
-        tags: Vec<(String, String)>,
+        #[command(flatten)]
+        run: RunArgs,
     },
     /// Show what `materialize` would do, and why
     Plan {
@@ -89,7 +82,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
-    /// Look at runs
+    /// Look at jobs and run them
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Look at runs, and run them again
     #[command(subcommand)]
     Run(RunCommand),
     /// Show the head of a table, its columns and its statistics
@@ -179,6 +175,60 @@ pub(crate) enum AssetCommand {
     },
 }
 
+/// How a run is carried out.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RunArgs {
+    /// Steps that compute at the same time
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_concurrent: Option<u16>,
+    /// Stop everything at the first failure
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// A label of the run; may be given several times
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) tags: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// List jobs
+    List {
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show the steps of a job, or what its run config looks like
+    Show {
+        /// The job
+        job: String,
+        /// Show the reference of its run config instead
+        #[arg(long)]
+        config: bool,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Run a job
+    Run {
+        /// The job
+        job: String,
+        /// A run config in TOML, YAML or JSON; of several, the first wins
+        #[arg(short, long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
+        /// An entry of the run config, such as `ops.greet.config.name=ada`; wins over files
+        #[arg(long = "set", value_name = "PATH=VALUE", value_parser = parse_variable)]
+        set: Vec<(String, String)>,
+        /// Which ops, such as `x`, `x+`, `++x`, `*x`, `x*`, joined by commas [default: all]
+        #[arg(long, value_name = "OPS")]
+        select: Option<String>,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Write a commented template of the run config of a job
+    ScaffoldConfig {
+        /// The job
+        job: String,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
     /// List the newest runs
@@ -196,6 +246,20 @@ pub(crate) enum RunCommand {
         run: String,
         #[command(flatten)]
         format: FormatArgs,
+    },
+    /// Run a run again: all of it, what failed and what never ran, or some of its steps
+    Reexecute {
+        /// Its id, the beginning or end of it, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        /// Only steps that failed or never ran; the outputs of the others are loaded
+        #[arg(long, conflicts_with = "select")]
+        from_failure: bool,
+        /// Only these steps, such as `x*`; the outputs of the others are loaded
+        #[arg(long, value_name = "STEPS")]
+        select: Option<String>,
+        #[command(flatten)]
+        options: RunArgs,
     },
     /// Show what happened in a run, with the log lines of its steps
     Logs {

@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod init;
 mod instance;
+mod job;
 mod maintain;
 mod materialize;
 mod plan;
@@ -30,11 +31,10 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::Init { directory } => init::init(&directory),
         Command::Check { format } => check::check(context, format.format),
         Command::Asset(command) => asset::asset(context, command).await,
-        Command::Materialize { selection, max_concurrent, fail_fast, tags } => {
-            let selection = selection.join(" or ");
-            let asked = materialize::Asked { selection, max_concurrent, fail_fast, tags };
-            materialize::materialize(context, asked).await
+        Command::Materialize { selection, run } => {
+            materialize::materialize(context, &selection.join(" or "), run).await
         }
+        Command::Job(command) => job::job(context, command).await,
         Command::Plan { selection, format } => {
             plan::plan(context, &selection.join(" or "), format.format).await
         }

@@ -115,6 +115,11 @@ pub(crate) fn fail(error: &Error) -> Exit {
             output::complain(&summary(problems));
             Exit::Failed
         }
+        Error::Config { problems } => {
+            report(problems);
+            output::complain(&summary(problems));
+            Exit::Usage
+        }
         Error::Selection { text, source } => {
             let marked = source.marked(text).replace('\n', "\n  ");
             let diagnostic =

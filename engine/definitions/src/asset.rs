@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 
 use crate::{
-    AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy, Graph, Place,
-    nearest,
+    AssetCheck, AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy,
+    Graph, Place, nearest,
 };
 
 /// A table in persistent storage together with what computes it.
@@ -27,6 +27,8 @@ pub struct Asset {
     pub policy: ExecutionPolicy,
     /// What it reads, in the order of declaration.
     pub inputs: Vec<Input>,
+    /// What must hold of its rows before anybody sees them.
+    pub checks: Vec<AssetCheck>,
     /// How its rows come to be.
     pub body: Body,
     /// Where it is defined.
@@ -218,6 +220,7 @@ impl Asset {
             storage: StorageSpec::default(),
             policy: ExecutionPolicy::default(),
             inputs,
+            checks: Vec::new(),
             body,
             place: None,
         }
@@ -279,6 +282,13 @@ impl Asset {
         columns: impl IntoIterator<Item = S>,
     ) -> Self {
         self.storage.partition_by = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The asset with one more check.
+    #[must_use]
+    pub fn with_check(mut self, check: AssetCheck) -> Self {
+        self.checks.push(check);
         self
     }
 

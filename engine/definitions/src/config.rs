@@ -1,5 +1,17 @@
 //! Configuration: a type says what it looks like, so that it is known before anything runs.
 
+mod check;
+mod document;
+mod run;
+mod secret;
+mod shape;
+
+pub use check::{Environment, check_config};
+pub use document::{Entry, Tree};
+pub use run::run_shape;
+pub use secret::Secret;
+pub use shape::{Field, Shape};
+
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;

@@ -21,6 +21,7 @@
 //! ```
 
 mod asset;
+mod check;
 mod compute;
 mod config;
 mod context;
@@ -41,8 +42,12 @@ mod resource;
 mod selection;
 
 pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
+pub use check::{AssetCheck, CheckBody, CheckContext, CheckResult, CheckSeverity, SAMPLED_ROWS};
 pub use compute::{BoxError, Compute, InputSchema, Resolution};
-pub use config::{Config, ConfigMapping, ConfigSchema};
+pub use config::{
+    Config, ConfigMapping, ConfigSchema, Entry, Environment, Field, Secret, Shape, Tree,
+    check_config, run_shape,
+};
 pub use context::{
     AssetContext, BoundInput, ComputeContext, History, NoHistory, OpContext, OutputMetadata,
     RESULT, StepInfo,

@@ -107,6 +107,8 @@ impl Repository {
                     broken.insert(&asset.key);
                 }
                 problems.extend(wrong);
+                let schemas = input_schemas(&inputs[key], &resolved);
+                problems.extend(check_problems(asset, found.as_ref(), &schemas));
                 schema = found;
             }
             let resolved_asset = ResolvedAsset {
@@ -298,14 +300,7 @@ fn check_asset(
             return (graph::output_schema(backing, output), typed_inputs(asset, inputs, resolved));
         }
     };
-    let schemas: Vec<InputSchema<'_>> = inputs
-        .iter()
-        .map(|input| InputSchema {
-            name: &input.name,
-            key: &input.key,
-            schema: resolved.get(&input.key).and_then(|upstream| upstream.schema.as_ref()),
-        })
-        .collect();
+    let schemas = input_schemas(inputs, resolved);
     let mut problems = typed_inputs(asset, inputs, resolved);
     let resolution = compute.resolve(&asset.key, &schemas);
     problems.extend(resolution.problems);
@@ -313,6 +308,33 @@ fn check_asset(
         problems.extend(asset.storage_problems(schema));
     }
     (resolution.schema, problems)
+}
+
+fn input_schemas<'a>(
+    inputs: &'a [ResolvedInput],
+    resolved: &'a HashMap<AssetKey, Arc<ResolvedAsset>>,
+) -> Vec<InputSchema<'a>> {
+    let schema = |key| resolved.get(key).and_then(|upstream| upstream.schema.as_ref());
+    inputs
+        .iter()
+        .map(|i| InputSchema { name: &i.name, key: &i.key, schema: schema(&i.key) })
+        .collect()
+}
+
+fn check_problems(
+    asset: &Asset,
+    schema: Option<&SchemaRef>,
+    inputs: &[InputSchema<'_>],
+) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for (i, check) in asset.checks.iter().enumerate() {
+        if asset.checks[..i].iter().any(|before| before.name == check.name) {
+            let message = format!("`{}` has two checks `{}`", asset.key, check.name);
+            problems.push(Diagnostic::error(Code::Attribute, message).at(check.place.clone()));
+        }
+        problems.extend(check.body.resolve(&asset.key, schema, inputs));
+    }
+    problems
 }
 
 /// What typed inputs ask for that their tables do not have.

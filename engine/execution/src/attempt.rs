@@ -12,9 +12,10 @@ use arrowsmith_io_manager::{
 use datafusion::physical_plan::ExecutionPlan;
 use uuid::Uuid;
 
-use crate::count::CountExec;
+use crate::checks::{Evaluated, evaluate, row_checks};
 use crate::node::{Node, NodeOutput};
 use crate::record::{code_version, inputs_label};
+use crate::watch::WatchExec;
 use crate::{Counters, Engine};
 
 /// What an attempt works with.
@@ -30,6 +31,7 @@ pub(crate) struct AttemptInput {
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) outputs: Vec<WrittenOutput>,
+    pub(crate) checks: Vec<Evaluated>,
     pub(crate) metadata: OutputMetadata,
 }
 
@@ -51,7 +53,7 @@ pub(crate) async fn attempt(
     let context = input.context.clone();
     let emitted = node.work.run(input.context.clone()).await?.into_emitted();
     check_emitted(node, &emitted)?;
-    let mut outputs = Vec::with_capacity(emitted.len());
+    let (mut outputs, mut checks) = (Vec::with_capacity(emitted.len()), Vec::new());
     let mut version = Some(input.version);
     for Emitted { output, mapping_key, plan } in emitted {
         let declared = node.output(&output).ok_or("an emitted output was checked")?;
@@ -60,13 +62,14 @@ pub(crate) async fn attempt(
             None => None,
             Some(plan) => {
                 let target = target(node, declared, &input, mapping_key.as_deref(), version)?;
-                let counters = Arc::clone(&input.counters);
-                Some(Arc::new(write(engine, declared, &target, plan, counters).await?))
+                let (stored, found) = write(engine, declared, &target, plan, &input).await?;
+                checks.extend(found);
+                Some(stored)
             }
         };
         outputs.push(WrittenOutput { output, mapping_key, version, stored });
     }
-    Ok(Written { outputs, metadata: context.output_metadata() })
+    Ok(Written { outputs, checks, metadata: context.output_metadata() })
 }
 
 /// Everything that is required was emitted, and nothing twice or undeclared.
@@ -127,13 +130,14 @@ fn target(
     })
 }
 
+/// Writes the rows of an output, and what the checks of its asset say of them.
 async fn write(
     engine: &Engine,
     declared: &NodeOutput,
     target: &WriteTarget,
     plan: Arc<dyn ExecutionPlan>,
-    counters: Arc<Counters>,
-) -> Result<StoredTable, BoxError> {
+    input: &AttemptInput,
+) -> Result<(Arc<StoredTable>, Vec<Evaluated>), BoxError> {
     let resolved = declared.asset.as_deref();
     if let (Some(promised), Some(resolved)) = (&target.promised, resolved) {
         let mut difference = TableSchema::new(Arc::clone(promised)).difference(&plan.schema());
@@ -143,13 +147,18 @@ async fn write(
             return Err(schema_error(&resolved.asset.key, difference));
         }
     }
+    let rows = match resolved {
+        Some(resolved) => row_checks(resolved, &plan.schema())?,
+        None => Arc::default(),
+    };
     let manager = engine.manager(&declared.io_manager)?;
-    let counted = Arc::new(CountExec::new(plan, counters));
-    let stored = manager.write(counted, Arc::clone(&engine.task), target).await?;
-    if let Some(resolved) = resolved {
-        refuse_nulls(resolved, &stored)?;
-    }
-    Ok(stored)
+    let watched = WatchExec::new(plan, Arc::clone(&input.counters), Arc::clone(&rows));
+    let stored = manager.write(Arc::new(watched), Arc::clone(&engine.task), target).await?;
+    let stored = Arc::new(stored);
+    let Some(resolved) = resolved else { return Ok((stored, Vec::new())) };
+    refuse_nulls(resolved, &stored)?;
+    let checks = evaluate(resolved, &stored, manager, &rows, &input.context).await?;
+    Ok((stored, checks))
 }
 
 fn schema_error(key: &AssetKey, difference: SchemaDifference) -> BoxError {

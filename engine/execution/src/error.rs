@@ -40,6 +40,12 @@ pub enum Error {
         /// One for each asset that is in the way.
         problems: Vec<Diagnostic>,
     },
+    /// The run config does not fit; every error is told.
+    #[error("the run config does not fit")]
+    Config {
+        /// One for each error.
+        problems: Vec<Diagnostic>,
+    },
     /// The session or runtime could not be made.
     #[error("the query engine could not be started")]
     Session {
@@ -110,9 +116,10 @@ impl Error {
         match self {
             Self::Instance { source } => source.kind(),
             Self::Storage { source } => source.kind(),
-            Self::Selection { .. } | Self::Unplannable { .. } | Self::Unreachable { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Selection { .. }
+            | Self::Config { .. }
+            | Self::Unplannable { .. }
+            | Self::Unreachable { .. } => ErrorKind::Invalid,
             Self::Session { .. } => ErrorKind::Internal,
             Self::NotMaterialized { .. }
             | Self::NoIoManager { .. }

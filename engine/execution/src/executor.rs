@@ -20,8 +20,6 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{Engine, Observer, Plan, Progress, Result};
-pub(crate) use resources::merged;
-
 use resources::RunResources;
 use run::Run;
 use step::{Begun, Held, StepEnd};

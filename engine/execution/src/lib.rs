@@ -5,7 +5,7 @@
 //! executes them.
 //!
 //! ```text
-//! selection ─plan─▶ Plan ─run─▶ step: begin ▸ compute ▸ write ▸ seal ▸ publish
+//! selection ─plan─▶ Plan ─run─▶ step: begin ▸ compute ▸ write ▸ seal ▸ check ▸ publish
 //!                                └── slot held ──────────────┘
 //! ```
 //!
@@ -17,8 +17,8 @@
 
 mod attempt;
 mod catalog;
+mod checks;
 mod clock;
-mod count;
 mod engine;
 mod error;
 mod executor;
@@ -33,6 +33,7 @@ mod panics;
 mod plan;
 mod progress;
 mod record;
+mod watch;
 
 pub use clock::{Clock, SystemClock};
 pub use engine::{Engine, EngineOptions, ProjectError};

@@ -34,8 +34,10 @@ pub struct Plan {
     pub parent: Option<RunId>,
     /// The first run of which it is a continuation.
     pub root: Option<RunId>,
-    /// The run config.
+    /// The run config as it was given; `{ env = "NAME" }` stands for secrets.
     pub config: Value,
+    /// The run config with the values of the environment.
+    pub(crate) resolved_config: ResolvedConfig,
     /// Steps that run at the same time, if the job says so.
     pub max_concurrent: Option<usize>,
     /// What is read from outside of the plan, as it is current now.
@@ -90,6 +92,16 @@ impl std::fmt::Display for Reason {
             Self::UpstreamRuns { input } => write!(f, "`{input}` runs"),
             Self::Selected => f.write_str("selected"),
         }
+    }
+}
+
+/// A run config in which secrets may stand, so that it is never shown.
+#[derive(Clone, Default)]
+pub(crate) struct ResolvedConfig(pub(crate) Value);
+
+impl std::fmt::Debug for ResolvedConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResolvedConfig(…)")
     }
 }
 

@@ -55,6 +55,28 @@ pub enum Event {
         /// The name of the IO manager.
         io_manager: String,
     },
+    /// A check has looked at a version that is not published yet.
+    AssetCheckEvaluation {
+        /// The name of the check.
+        check: String,
+        /// The version.
+        version: String,
+        /// Whether it holds.
+        passed: bool,
+        /// `warn` or `error`.
+        severity: String,
+        /// Whether its failure keeps the version from being published.
+        blocks: bool,
+        /// How many rows it does not hold for, if it is about rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failing_rows: Option<u64>,
+        /// A few of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sample: Vec<serde_json::Value>,
+        /// What was found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<String>,
+    },
     /// A hook has done its work.
     HookCompleted {
         /// Its name.
@@ -129,6 +151,7 @@ impl Event {
             Self::LoadedInput { .. } => "LOADED_INPUT",
             Self::StepOutput { .. } => "STEP_OUTPUT",
             Self::HandledOutput { .. } => "HANDLED_OUTPUT",
+            Self::AssetCheckEvaluation { .. } => "ASSET_CHECK_EVALUATION",
             Self::HookCompleted { .. } => "HOOK_COMPLETED",
             Self::HookErrored { .. } => "HOOK_ERRORED",
             Self::ResourceInitSuccess { .. } => "RESOURCE_INIT_SUCCESS",

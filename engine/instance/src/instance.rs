@@ -39,11 +39,9 @@ impl Instance {
     }
 
     /// An instance that goes with its last clone and leaves nothing on any disk.
-    ///
-    /// Must be called inside a tokio runtime, in which the writer lives.
     pub fn in_memory() -> Self {
         let memory = Memory::default();
-        Self { home: None, writer: Writer::spawn(memory.clone()), reader: Arc::new(memory) }
+        Self { home: None, writer: Writer::Memory(memory.clone()), reader: Arc::new(memory) }
     }
 
     /// The directory of the database and of what is kept beside it; none if it is in memory.
@@ -77,7 +75,7 @@ impl Instance {
     /// or is refused as unknown if it could not begin. What a power cut takes away is an attempt
     /// whose files nothing refers to.
     pub async fn begin_soon(&self, attempts: Vec<NewAttempt>) -> Result<()> {
-        self.writer.enqueue(Request::Begin(attempts)).await.map(drop)
+        self.writer.enqueue(Request::Begin(attempts)).await
     }
 
     /// Makes sealed versions current, if the attempt may still do so.

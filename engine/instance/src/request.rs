@@ -220,6 +220,8 @@ pub struct Tell {
     pub run_id: RunId,
     /// The step, if it is about one.
     pub step_key: Option<String>,
+    /// The asset, if it is about one.
+    pub asset: Option<String>,
     /// What happened.
     pub event: Event,
     /// Now.

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::memory::Memory;
 use crate::request::{Reply, Request};
 use crate::storage::Storage;
 use crate::{Error, Result};
@@ -11,34 +12,48 @@ const QUEUE: usize = 4096;
 /// Requests that are committed together.
 const GROUP: usize = 512;
 
-type Waiting = (Request, oneshot::Sender<Result<Reply>>);
+pub(crate) type Waiting = (Request, oneshot::Sender<Result<Reply>>);
 
-/// A handle to the writer task; the task ends when the last handle is dropped.
+/// A handle to whatever writes.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer {
-    queue: mpsc::Sender<Waiting>,
+pub(crate) enum Writer {
+    /// A task, which commits many requests at once; it ends when the last handle is dropped.
+    Task(mpsc::Sender<Waiting>),
+    /// Memory, which has nothing to wait for, so that nobody need be woken.
+    Memory(Memory),
 }
 
 impl Writer {
     pub(crate) fn spawn(storage: impl Storage + 'static) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(work(storage, waiting));
-        Self { queue }
+        Self::Task(queue)
     }
 
     /// Returns when the request is durable, or refused.
     pub(crate) async fn send(&self, request: Request) -> Result<Reply> {
-        self.enqueue(request).await?.await.map_err(|_| Error::Closed)?
+        match self {
+            Self::Task(queue) => {
+                let (answer, answered) = oneshot::channel();
+                queue.send((request, answer)).await.map_err(|_| Error::Closed)?;
+                answered.await.map_err(|_| Error::Closed)?
+            }
+            Self::Memory(memory) => Ok(memory.apply_one(&request)),
+        }
     }
 
     /// Returns when the request has its place in the queue; later requests come after it.
-    pub(crate) async fn enqueue(
-        &self,
-        request: Request,
-    ) -> Result<oneshot::Receiver<Result<Reply>>> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.send((request, answer)).await.map_err(|_| Error::Closed)?;
-        Ok(answered)
+    pub(crate) async fn enqueue(&self, request: Request) -> Result<()> {
+        match self {
+            Self::Task(queue) => {
+                let (answer, _) = oneshot::channel();
+                queue.send((request, answer)).await.map_err(|_| Error::Closed)
+            }
+            Self::Memory(memory) => {
+                memory.apply_one(&request);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -192,6 +192,12 @@ impl<'a> Reader<'a> {
         found.map(|(_, value)| *value)
     }
 
+    /// Any value with its place.
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<(Value, Range<usize>)> {
+        let value = self.take(key)?;
+        Some((json(value.get_ref()), value.span()))
+    }
+
     /// A table below this one.
     pub(crate) fn table(&mut self, key: &'static str) -> Option<Self> {
         let value = self.take(key)?;

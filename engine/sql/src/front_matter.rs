@@ -5,6 +5,7 @@ use std::ops::Range;
 use arrowsmith_definitions::{Asset, Code, Diagnostic};
 
 use crate::attributes::{read_attributes, read_storage_and_policy};
+use crate::check::read_checks;
 use crate::document::{Reader, Text};
 
 /// The byte range of the TOML in the text of a SQL file, if it has front matter.
@@ -49,6 +50,7 @@ pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
     let mut reader = Reader::new(&text, "the front matter", table);
     asset.attributes = read_attributes(&mut reader);
     read_storage_and_policy(&mut reader, asset);
+    read_checks(&mut reader, &text, asset);
     problems.extend(reader.finish());
     problems
 }

@@ -13,6 +13,7 @@
 //! | `front_matter.rs` | the TOML in the leading comment of a SQL file |
 //! | `source/` | CSV, JSON, Parquet and Arrow files as external assets; inference and its cache |
 //! | `parse.rs` | text to statement, with limits; references with places |
+//! | `check/` | `[checks]` in the front matter |
 //! | `variables.rs` | `$var_…` |
 //! | `template.rs` | `*.sql.jinja` to SQL text |
 //! | `plan.rs` | statement and inputs to plan |
@@ -22,6 +23,7 @@
 //! This is the only crate that plans SQL text. It stores nothing and knows no run.
 
 mod attributes;
+mod check;
 mod diagnose;
 mod document;
 mod front_matter;

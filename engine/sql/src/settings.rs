@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrowsmith_definitions::{Code, Diagnostic, IoManagerSettings, Limits};
+use arrowsmith_definitions::{Code, Diagnostic, IoManagerSettings, Job, Limits};
 use serde_json::Value;
 
 use crate::Variables;
@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) variables: Variables,
     pub(crate) io_managers: BTreeMap<String, IoManagerSettings>,
     pub(crate) sources: Vec<SourceSettings>,
+    pub(crate) jobs: Vec<Job>,
 }
 
 /// Reads a project file; what is wrong in it is told, and the rest is still used.
@@ -64,11 +65,55 @@ pub(crate) fn read(file: &Arc<Path>, text: &Arc<str>, problems: &mut Vec<Diagnos
         }
         problems.extend(managers.finish());
     }
+    if let Some(mut jobs) = reader.table("jobs") {
+        for (name, span, job) in jobs.tables() {
+            settings.jobs.extend(read_job(&document, name, span, job, problems));
+        }
+        problems.extend(jobs.finish());
+    }
     if let Some(sources) = reader.table("sources") {
         settings.sources = read_sources(&document, sources, problems);
     }
     problems.extend(reader.finish());
     settings
+}
+
+/// `[jobs.NAME]`: a selection of assets under a name.
+fn read_job(
+    text: &Text,
+    name: String,
+    span: std::ops::Range<usize>,
+    mut reader: Reader<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Job> {
+    let place = text.place(span);
+    let selection = reader.string("selection");
+    if selection.is_none() && reader.problems.is_empty() {
+        let message = format!("job `{name}` has no `selection`");
+        reader.problems.push(Diagnostic::error(text.code, message).at(place.clone()));
+    }
+    let mut job = Job::from_assets(name, selection.clone().unwrap_or_default());
+    job.place = Some(place);
+    job.description = reader.string("description");
+    job.max_concurrent = reader.count("max_concurrent");
+    if let Some(mut tags) = reader.table("tags") {
+        for (tag, span, value) in tags.rest() {
+            match value.as_str() {
+                Some(value) => {
+                    job.tags.insert(tag, value.to_owned());
+                }
+                None => tags.refuse(span, format!("the value of tag `{tag}` is not a text")),
+            }
+        }
+        problems.extend(tags.finish());
+    }
+    if let Some(mut config) = reader.table("config") {
+        let entries = config.rest().into_iter().map(|(name, _, value)| (name, value));
+        job.config = entries.collect();
+        problems.extend(config.finish());
+    }
+    problems.extend(reader.finish());
+    selection.map(|_| job)
 }
 
 /// `[run.pools]`: the slots of each pool.

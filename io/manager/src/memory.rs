@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, collect_partitioned};
+use datafusion::physical_plan::common::collect;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect_partitioned};
 
 use crate::{
     Damage, Depth, Error, IoManager, OptionProblem, Options, Result, StoredTable, TableSchema,
@@ -70,7 +71,13 @@ impl IoManager for MemoryIoManager {
         target: &WriteTarget,
     ) -> Result<StoredTable> {
         let schema = input.schema();
-        let partitions = collect_partitioned(input, context).await.map_err(Error::query)?;
+        // A single partition is read where it stands, without a task of its own.
+        let partitions = if input.output_partitioning().partition_count() == 1 {
+            let stream = input.execute(0, context).map_err(Error::query)?;
+            vec![collect(stream).await.map_err(Error::query)?]
+        } else {
+            collect_partitioned(input, context).await.map_err(Error::query)?
+        };
         let batches = partitions.iter().flatten();
         let row_count = batches.clone().map(|b| b.num_rows() as u64).sum();
         let size_bytes = batches.map(|b| b.get_array_memory_size() as u64).sum();

@@ -1,36 +1,48 @@
-//! `materialize`: compute assets and publish their tables.
+//! `materialize`, and what all commands that run something share.
 
-use arrowsmith_execution::RunOptions;
+use std::sync::Arc;
+
+use arrowsmith_execution::{Engine, Plan, RunOptions};
 use arrowsmith_instance::RunStatus;
 use tokio_util::sync::CancellationToken;
 
 use super::signals;
 use crate::Exit;
+use crate::args::RunArgs;
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{elapsed, say};
 use crate::progress::observer;
 
-/// What the user asked for.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) selection: String,
-    pub(crate) max_concurrent: Option<u16>,
-    pub(crate) fail_fast: bool,
-    pub(crate) tags: Vec<(String, String)>,
-}
-
-pub(crate) async fn materialize(context: &Context, asked: Asked) -> CommandResult {
+pub(crate) async fn materialize(
+    context: &Context,
+    selection: &str,
+    args: RunArgs,
+) -> CommandResult {
     let engine = context.engine().await?;
-    let plan = engine.plan(&asked.selection).await.map_err(|e| fail(&e))?;
+    let plan = engine.plan(selection).await.map_err(|e| fail(&e))?;
     if plan.is_empty() {
         say("nothing to materialize: the selection holds no asset that can be computed");
         return Ok(Exit::Ok);
     }
-    probe(&engine).await?;
+    carry_out(context, &engine, plan, args).await
+}
+
+/// Runs a plan with progress, signals, and a last word on how it went.
+pub(crate) async fn carry_out(
+    context: &Context,
+    engine: &Arc<Engine>,
+    plan: Plan,
+    args: RunArgs,
+) -> CommandResult {
+    if plan.is_empty() {
+        say("nothing to run");
+        return Ok(Exit::Ok);
+    }
+    probe(engine).await?;
     let options = RunOptions {
-        max_concurrent: asked.max_concurrent.map(usize::from),
-        fail_fast: asked.fail_fast,
-        tags: asked.tags.into_iter().collect(),
+        max_concurrent: args.max_concurrent.map(usize::from),
+        fail_fast: args.fail_fast,
+        tags: args.tags.into_iter().collect(),
     };
     let cancel = CancellationToken::new();
     let signalled = signals::cancel_on_signal(cancel.clone());
@@ -46,9 +58,13 @@ pub(crate) async fn materialize(context: &Context, asked: Asked) -> CommandResul
         RunStatus::Success => Ok(Exit::Ok),
         RunStatus::Canceled => Ok(signalled.exit()),
         _ => {
+            if let Some(error) = report.error {
+                say(&format!("because {error}"));
+            }
+            let run = report.run_id.short();
             say(&format!(
-                "next: `arrowsmith run logs {}` tells what happened",
-                report.run_id.short()
+                "next: `arrowsmith run logs {run}` tells what happened, `arrowsmith run reexecute \
+                 {run} --from-failure` goes on"
             ));
             Ok(Exit::Failed)
         }
@@ -56,7 +72,7 @@ pub(crate) async fn materialize(context: &Context, asked: Asked) -> CommandResul
 }
 
 /// Every store is writable before work is begun.
-async fn probe(engine: &arrowsmith_execution::Engine) -> CommandResult<()> {
+async fn probe(engine: &Engine) -> CommandResult<()> {
     for (name, manager) in &engine.resolved.io_managers {
         if let Err(error) = manager.probe().await {
             let (store, why) = (manager.store_url(), crate::output::chain(&error));

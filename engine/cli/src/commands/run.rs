@@ -1,11 +1,12 @@
-//! `run list|show|logs`.
+//! `run list|show|logs|reexecute`.
 
 use std::time::Duration;
 
-use arrowsmith_execution::{Engine, LogLine, RunLogs};
+use arrowsmith_execution::{Engine, LogLine, Reexecute, RunLogs};
 use arrowsmith_instance::{EventRecord, RunRecord};
 use serde_json::{Value, json};
 
+use super::materialize::carry_out;
 use crate::Exit;
 use crate::args::{Format, RunCommand};
 use crate::context::{CommandResult, Context, fail};
@@ -16,6 +17,15 @@ pub(crate) async fn run(context: &Context, command: RunCommand) -> CommandResult
     match command {
         RunCommand::List { limit, format } => list(&engine, limit, format.format).await,
         RunCommand::Show { run, format } => show(&engine, &run, format.format).await,
+        RunCommand::Reexecute { run, from_failure, select, options } => {
+            let which = match select {
+                Some(select) => Reexecute::Select(select),
+                None if from_failure => Reexecute::FromFailure,
+                None => Reexecute::All,
+            };
+            let plan = engine.plan_reexecution(&run, &which).await.map_err(|e| fail(&e))?;
+            carry_out(context, &engine, plan, options).await
+        }
         RunCommand::Logs { run, step, format } => {
             logs(&engine, &run, step.as_deref(), format.format).await
         }
@@ -70,6 +80,12 @@ async fn show(engine: &Engine, id: &str, format: Format) -> CommandResult {
         print(&format!("run {} of `{}`: {}", run.run_id, run.selection, run.status))?;
         if let Some(error) = &run.error {
             print(&format!("because {error}"))?;
+        }
+        if let Some(job) = &run.job {
+            print(&format!("job {job}"))?;
+        }
+        if let Some(parent) = &run.parent {
+            print(&format!("goes on with run {parent}"))?;
         }
     }
     let columns = &["step", "state", "attempt", "began", "took", "rows", "bytes", "reason"];

@@ -39,7 +39,9 @@ pub(super) async fn run_hooks(run: &Run, step: &Step, on: HookEvent, error: Opti
         return;
     }
     let at = run.engine.clock.now();
-    let tell = |event| Tell { run_id: run.run_id, step_key: Some(step.key.clone()), event, at };
+    let step_key = Some(step.key.clone());
+    let tell =
+        |event| Tell { run_id: run.run_id, step_key: step_key.clone(), asset: None, event, at };
     let told = told.into_iter().map(tell).collect();
     if let Err(error) = run.engine.instance.tell(told).await {
         tracing::error!(error = %chain(&error), "the end of a hook was not recorded");

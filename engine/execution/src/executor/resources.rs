@@ -36,7 +36,8 @@ impl RunResources {
                 }
             };
             let at = engine.clock.now();
-            let told = engine.instance.tell(vec![Tell { run_id, step_key: None, event, at }]).await;
+            let tell = Tell { run_id, step_key: None, asset: None, event, at };
+            let told = engine.instance.tell(vec![tell]).await;
             let failure = failure.or(told.err().map(|error| chain(&error)));
             if let Some(error) = failure {
                 this.tear_down().await;
@@ -48,7 +49,7 @@ impl RunResources {
 
     async fn make(&mut self, engine: &Engine, plan: &Plan, name: &str) -> Result<(), String> {
         let definition = engine.resolved.resources.get(name).ok_or("it is not defined")?;
-        let given = plan.config.pointer(&format!("/resources/{name}/config"));
+        let given = plan.resolved_config.0.pointer(&format!("/resources/{name}/config"));
         let config = match given {
             Some(given) => merged(definition.default_config.clone(), given),
             None => definition.default_config.clone(),
@@ -98,7 +99,7 @@ fn in_order<'a>(engine: &Engine, needs: impl Iterator<Item = &'a ResourceNeed>) 
 }
 
 /// `over` on `base`, key by key.
-pub(crate) fn merged(base: Value, over: &Value) -> Value {
+fn merged(base: Value, over: &Value) -> Value {
     match (base, over) {
         (Value::Object(mut base), Value::Object(over)) => {
             for (key, value) in over {

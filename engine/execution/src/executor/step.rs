@@ -9,7 +9,7 @@ use arrowsmith_definitions::{
 };
 use arrowsmith_instance::{
     AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Publish, Published,
-    StepState, Target, TimeMicros,
+    StepState, Target, Tell, TimeMicros,
 };
 use arrowsmith_io_manager::{StoredTable, Version};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::hooks::run_hooks;
 use super::run::{Emission, Inputs, Run};
 use crate::attempt::{AttemptInput, Written, attempt};
+use crate::checks::Evaluated;
 use crate::error::chain;
 use crate::node::NodeOutput;
 use crate::panics::caught;
@@ -141,6 +142,11 @@ pub(super) async fn run_step(
             Outcome::Written(written) => {
                 // Others may compute while this waits for its transaction.
                 drop(held.take());
+                if let Some(reason) = work.tell_checks(&written).await {
+                    // The same rows would fail the same checks again.
+                    let failed = Failed { error: reason, hint: Hint::Never };
+                    return work.give_up(failed).await;
+                }
                 match work.publish(written).await {
                     Ok(end) => {
                         run_hooks(&run, &step, HookEvent::Success, None).await;
@@ -153,9 +159,7 @@ pub(super) async fn run_step(
             Outcome::Canceled => return work.canceled().await,
         };
         let Some(wait) = work.wait_before_retry(&failed.hint) else {
-            let end = work.failed(&failed.error).await;
-            run_hooks(&run, &step, HookEvent::Failure, Some(failed.error)).await;
-            return end;
+            return work.give_up(failed).await;
         };
         work.up_for_retry(&failed.error, wait).await;
         drop(held.take());
@@ -275,6 +279,35 @@ impl Work {
                 Outcome::Failed(format!("it took longer than its limit of {seconds} s").into())
             }
         }
+    }
+
+    /// Fails for good.
+    async fn give_up(&self, failed: Failed) -> StepEnd {
+        let end = self.failed(&failed.error).await;
+        run_hooks(&self.run, &self.step, HookEvent::Failure, Some(failed.error)).await;
+        end
+    }
+
+    /// Remembers what the checks have found; returns why nothing is published, if so.
+    async fn tell_checks(&self, written: &Written) -> Option<String> {
+        if written.checks.is_empty() {
+            return None;
+        }
+        let at = self.run.engine.clock.now();
+        let tell = |check: &Evaluated| Tell {
+            run_id: self.run.run_id,
+            step_key: Some(self.step.key.clone()),
+            asset: Some(check.asset.clone()),
+            event: check.event.clone(),
+            at,
+        };
+        let told = written.checks.iter().map(tell).collect();
+        if let Err(error) = self.run.engine.instance.tell(told).await {
+            return Some(format!("its checks were not recorded: {}", chain(&error)));
+        }
+        let blocking: Vec<&str> =
+            written.checks.iter().filter_map(|check| check.blocking.as_deref()).collect();
+        (!blocking.is_empty()).then(|| blocking.join("; "))
     }
 
     /// The one transaction that makes everything visible; an error says why it did not.

@@ -10,7 +10,7 @@ use arrowsmith_definitions::{
 use arrowsmith_instance::Pointer;
 use serde_json::Value;
 
-use super::{Plan, Reason, Step, with_longest_paths};
+use super::{Plan, Reason, ResolvedConfig, Step, with_longest_paths};
 use crate::node::{Node, NodeInput, NodeOutput, NodeSource, Work};
 use crate::record::code_version;
 use crate::{Engine, Error, Result};
@@ -85,7 +85,8 @@ impl Engine {
             job: None,
             parent: None,
             root: None,
-            config: extras.config.clone(),
+            config: Value::Null,
+            resolved_config: ResolvedConfig(extras.config.clone()),
             max_concurrent: None,
         })
     }

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrowsmith_definitions::{Job, JobTarget, nearest};
+use arrowsmith_definitions::{Entry, Job, JobTarget, check_config, nearest, run_shape};
 use serde_json::Value;
 
 use super::assets::Extras;
-use super::{Plan, Reason, Step, with_longest_paths};
-use crate::executor::merged;
+use super::{Plan, Reason, ResolvedConfig, Step, with_longest_paths};
 use crate::{Engine, Error, Result};
 
 /// What a run of a job is asked to do.
 #[derive(Debug, Clone, Default)]
 pub struct JobRequest {
-    /// The run config, which goes over that of the job.
-    pub config: Value,
+    /// The run config, which goes over that of the job; none if it is open.
+    pub config: Option<Entry>,
     /// Which ops, in the form `x`, `x+`, `++x`, `*x`, `x*`, joined by commas; all if it is open.
     pub select: Option<String>,
 }
@@ -36,10 +35,16 @@ impl Engine {
     /// Plans a run of a job.
     ///
     /// # Errors
-    /// `NoJob`, `Selection`, or `Unplannable` with everything that is missing or wrong.
+    /// `NoJob`, `Config` with every error of the run config, `Selection`, or `Unplannable` with
+    /// everything that is missing.
     pub async fn plan_job(&self, name: &str, request: &JobRequest) -> Result<Plan> {
         let job = Arc::clone(self.job(name)?);
-        let config = merged(job.config.clone(), &request.config);
+        let given = request.config.clone().unwrap_or_else(Entry::empty);
+        let given = given.over(Entry::of_value(&job.config));
+        let of = format!("job `{}`", job.name);
+        let shape = run_shape(&job, &self.resolved);
+        let checked = check_config(&of, &given, &shape, &|name| std::env::var(name).ok());
+        let config = checked.map_err(|problems| Error::Config { problems })?;
         let mut plan = match &job.target {
             JobTarget::Assets(selection) => {
                 let extras = Extras { config, hooks: job.hooks.clone(), retry: job.retry };
@@ -64,13 +69,16 @@ impl Engine {
                     job: None,
                     parent: None,
                     root: None,
-                    config,
+                    config: Value::Null,
+                    resolved_config: ResolvedConfig(config),
                     max_concurrent: None,
                 }
             }
         };
         plan.job = Some(job.name.clone());
-        let configured = plan.config.pointer("/execution/max_concurrent").and_then(Value::as_u64);
+        plan.config = given.value();
+        let configured = plan.resolved_config.0.pointer("/execution/max_concurrent");
+        let configured = configured.and_then(Value::as_u64);
         plan.max_concurrent =
             configured.and_then(|n| usize::try_from(n).ok()).or(job.max_concurrent);
         if let Some(select) = &request.select {

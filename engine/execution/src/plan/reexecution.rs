@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrowsmith_definitions::Entry;
 use arrowsmith_instance::{OutputRecord, RunId, RunRecord, StepState};
 
 use super::job::select_steps;
@@ -35,7 +36,8 @@ impl Engine {
         let parent = self.instance.run(run).await?;
         let mut plan = match &parent.job {
             Some(job) => {
-                let request = JobRequest { config: parent.config.clone(), select: None };
+                let config = Some(Entry::of_value(&parent.config));
+                let request = JobRequest { config, select: None };
                 self.plan_job(job, &request).await?
             }
             None => self.plan(&parent.selection).await?,

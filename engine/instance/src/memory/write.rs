@@ -2,23 +2,19 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Attempt, Memory, Run, State};
 use crate::request::{Reply, Request};
-use crate::storage::Storage;
 use crate::{
     AttemptStatus, EndAttempt, EndRun, EndStep, Event, EventRecord, Materialization, NewAttempt,
-    NewOutput, NewRun, NewVersion, OutputRecord, Publish, Published, Refusal, ReplaceSteps, Result,
-    RunId, RunStatus, StepRecord, StepState, TimeMicros,
+    NewOutput, NewRun, NewVersion, OutputRecord, Publish, Published, Refusal, ReplaceSteps, RunId,
+    RunStatus, StepRecord, StepState, TimeMicros,
 };
 
-#[async_trait]
-impl Storage for Memory {
-    async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
-        let mut state = self.lock();
-        Ok(requests.iter().map(|request| state.apply(request)).collect())
+impl Memory {
+    pub(crate) fn apply_one(&self, request: &Request) -> Reply {
+        self.lock().apply(request)
     }
 }
 
@@ -46,8 +42,8 @@ impl State {
             Request::ReplaceSteps(replace) => self.replace_steps(replace),
             Request::Tell(told) => {
                 for tell in told {
-                    let (step, event) = (tell.step_key.as_deref(), tell.event.clone());
-                    self.tell(tell.run_id, step, None, tell.at, event);
+                    let (step, asset) = (tell.step_key.as_deref(), tell.asset.as_deref());
+                    self.tell(tell.run_id, step, asset, tell.at, tell.event.clone());
                 }
             }
             Request::EndRun(end) => self.end_run(end),

@@ -103,7 +103,8 @@ impl Transaction<'_> {
             Request::ReplaceSteps(replace) => self.replace_steps(replace)?,
             Request::Tell(told) => {
                 for tell in told {
-                    self.tell(tell.run_id, tell.step_key.as_deref(), None, tell.at, &tell.event)?;
+                    let (step, asset) = (tell.step_key.as_deref(), tell.asset.as_deref());
+                    self.tell(tell.run_id, step, asset, tell.at, &tell.event)?;
                 }
             }
             Request::MarkRemoved { versions, at } => self.script.add(

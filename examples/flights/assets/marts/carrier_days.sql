@@ -1,6 +1,9 @@
 /* +++
 description = "Flights and delays of each carrier on each day, with a rolling week."
 group = "marts"
+[checks]
+unique = [["carrier", "flight_date"]]
+expression.cancelled_are_flights = "cancelled <= flights"
 +++ */
 with days as (
   select

@@ -4,6 +4,11 @@ group = "staging"
 owners = ["team:operations"]
 [io]
 sort_by = ["flight_date"]
+[checks]
+not_null = ["carrier", "origin", "destination", "flight_date"]
+accepted_values.origin = ["EWR", "JFK", "LGA"]
+range.month = { min = 1, max = 12 }
+relationships.carrier = "staging.airlines.carrier"
 +++ */
 select
   cast(make_date(year, month, day) as date) as flight_date,   -- local date of departure
