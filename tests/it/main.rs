@@ -9,6 +9,7 @@ mod crash;
 mod examples;
 mod execution;
 mod flights;
+mod in_process;
 mod io_managers;
 mod jobs;
 mod ops;

@@ -17,17 +17,17 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 #[op]
-fn return_one() -> i64 {
+pub(crate) fn return_one() -> i64 {
     1
 }
 
 #[op]
-async fn add_one(n: i64) -> i64 {
+pub(crate) async fn add_one(n: i64) -> i64 {
     n + 1
 }
 
 #[graph]
-fn linear() -> Handle<i64> {
+pub(crate) fn linear() -> Handle<i64> {
     add_one(add_one(add_one(return_one())))
 }
 
@@ -38,7 +38,7 @@ fn nested() -> Handle<i64> {
 }
 
 #[op]
-fn total(numbers: Vec<i64>) -> i64 {
+pub(crate) fn total(numbers: Vec<i64>) -> i64 {
     numbers.iter().sum()
 }
 
@@ -142,22 +142,22 @@ async fn a_graph_backs_an_asset_whose_ops_are_steps() {
 }
 
 #[op(outputs = ["small", "large"])]
-fn split(n: i64) -> (Option<i64>, Option<i64>) {
+pub(crate) fn split(n: i64) -> (Option<i64>, Option<i64>) {
     if n < 10 { (Some(n), None) } else { (None, Some(n)) }
 }
 
 #[op]
-fn on_small(n: i64) -> String {
+pub(crate) fn on_small(n: i64) -> String {
     format!("small {n}")
 }
 
 #[op]
-fn on_large(n: i64) -> String {
+pub(crate) fn on_large(n: i64) -> String {
     format!("large {n}")
 }
 
 #[op]
-fn report(lines: Vec<String>) -> String {
+pub(crate) fn report(lines: Vec<String>) -> String {
     lines.join("; ")
 }
 
@@ -178,12 +178,12 @@ async fn what_reads_an_output_that_was_not_emitted_is_skipped_and_a_fan_in_does_
 }
 
 #[op]
-fn files(count: i64) -> DynamicOutputs<i64> {
+pub(crate) fn files(count: i64) -> DynamicOutputs<i64> {
     (0..count).map(|i| (format!("f{i}"), i)).collect()
 }
 
 #[op]
-fn square(context: OpContext, n: i64) -> i64 {
+pub(crate) fn square(context: OpContext, n: i64) -> i64 {
     assert_eq!(context.mapping_key(), Some(&*format!("f{n}")));
     n * n
 }

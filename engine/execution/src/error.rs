@@ -53,6 +53,13 @@ pub enum Error {
         #[source]
         source: datafusion::error::DataFusionError,
     },
+    /// The home could not be made.
+    #[error("the home of the run could not be made")]
+    Home {
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// An asset has no current version.
     #[error("`{asset}` has not been materialized; run `arrowsmith materialize {asset}`")]
     NotMaterialized {
@@ -126,7 +133,7 @@ impl Error {
             | Self::NoJob { .. }
             | Self::NoStep { .. }
             | Self::NotStored { .. } => ErrorKind::NotFound,
-            Self::Source { .. } => ErrorKind::Unavailable,
+            Self::Home { .. } | Self::Source { .. } => ErrorKind::Unavailable,
         }
     }
 }

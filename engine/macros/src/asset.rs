@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, Ident, ItemFn, LitStr, Pat, Result, ReturnType, Type};
 
-use crate::options::{Options, description, limits, place};
+use crate::options::{Options, attributes, place};
 
 const OPTIONS: [&str; 13] = [
     "name",
@@ -154,7 +154,7 @@ fn definition(
         let (signature, body) = (&function.sig, &function.block);
         quote! { #signature #body }.to_string()
     };
-    let attributes = attributes(function, options)?;
+    let attributes = asset_attributes(function, options)?;
     let place = place(name.span());
     let documentation = format!("The asset of the function `{name}`.");
     Ok(quote! {
@@ -215,24 +215,14 @@ fn check_key(text: &LitStr) -> Result<()> {
     Err(Error::new(text.span(), message))
 }
 
-fn attributes(function: &ItemFn, options: &Options) -> Result<TokenStream> {
-    let mut statements = Vec::new();
-    if let Some(text) = description(function, options)? {
-        statements.push(quote! { asset = asset.with_description(#text); });
-    }
-    for (option, method) in [
-        ("group", "with_group"),
-        ("code_version", "with_code_version"),
-        ("io_manager", "with_io_manager"),
-    ] {
-        if let Some(text) = options.text(option)? {
-            let method = format_ident!("{method}");
-            statements.push(quote! { asset = asset.#method(#text); });
-        }
-    }
-    for tag in options.texts("tags")? {
-        statements.push(quote! { asset = asset.with_tag(#tag, ""); });
-    }
+const TEXTS: [(&str, &str); 3] = [
+    ("group", "with_group"),
+    ("code_version", "with_code_version"),
+    ("io_manager", "with_io_manager"),
+];
+
+fn asset_attributes(function: &ItemFn, options: &Options) -> Result<TokenStream> {
+    let mut statements = attributes(function, options, &format_ident!("asset"), &TEXTS)?;
     for owner in options.texts("owners")? {
         statements.push(quote! { asset = asset.with_owner(#owner); });
     }
@@ -243,6 +233,5 @@ fn attributes(function: &ItemFn, options: &Options) -> Result<TokenStream> {
     if !columns.is_empty() {
         statements.push(quote! { asset = asset.with_partition_by([#(#columns),*]); });
     }
-    statements.extend(limits(options, &format_ident!("asset")));
     Ok(quote! { #(#statements)* })
 }

@@ -8,7 +8,7 @@ use syn::{
     Result, ReturnType, Type,
 };
 
-use crate::options::{Options, description, limits, place};
+use crate::options::{Options, attributes, place};
 
 const OPTIONS: [&str; 10] = [
     "name",
@@ -21,6 +21,12 @@ const OPTIONS: [&str; 10] = [
     "timeout_secs",
     "max_retries",
     "retry_delay_secs",
+];
+
+const TEXTS: [(&str, &str); 3] = [
+    ("pool", "with_pool"),
+    ("io_manager", "with_io_manager"),
+    ("code_version", "with_code_version"),
 ];
 
 /// Parameters of these types are no inputs; traits cannot tell, so their names do.
@@ -327,7 +333,7 @@ fn op(
         let (signature, body) = (&function.sig, &function.block);
         quote! { #signature #body }.to_string()
     };
-    let attributes = attributes(function, options)?;
+    let attributes = attributes(function, options, &format_ident!("op"), &TEXTS)?;
     let place = place(name.span());
     Ok(quote! {
         /// The op, as it is added to a graph by hand.
@@ -350,30 +356,8 @@ fn op(
             );
             #[allow(unused_mut, reason = "an op may have no options")]
             let mut op = op #(#inputs)* #(#given)*.at(#place);
-            #attributes
+            #(#attributes)*
             op
         }
     })
-}
-
-fn attributes(function: &ItemFn, options: &Options) -> Result<TokenStream> {
-    let mut statements = Vec::new();
-    if let Some(text) = description(function, options)? {
-        statements.push(quote! { op = op.with_description(#text); });
-    }
-    for (option, method) in [
-        ("pool", "with_pool"),
-        ("io_manager", "with_io_manager"),
-        ("code_version", "with_code_version"),
-    ] {
-        if let Some(text) = options.text(option)? {
-            let method = format_ident!("{method}");
-            statements.push(quote! { op = op.#method(#text); });
-        }
-    }
-    for tag in options.texts("tags")? {
-        statements.push(quote! { op = op.with_tag(#tag, ""); });
-    }
-    statements.extend(limits(options, &format_ident!("op")));
-    Ok(quote! { #(#statements)* })
 }

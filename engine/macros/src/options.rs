@@ -1,7 +1,7 @@
 //! What the macros share: options in their parentheses, doc comments and places.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{
@@ -85,8 +85,32 @@ fn literal_text(name: &str, value: &Expr) -> Result<LitStr> {
     }
 }
 
-/// The statements that give `target` the limits of the options; ops and assets share them.
-pub(crate) fn limits(options: &Options, target: &Ident) -> Vec<TokenStream> {
+/// The statements that give `target` what ops and assets have alike: a description, tags, limits,
+/// and the options that are texts, each by its method.
+pub(crate) fn attributes(
+    function: &ItemFn,
+    options: &Options,
+    target: &Ident,
+    texts: &[(&str, &str)],
+) -> Result<Vec<TokenStream>> {
+    let mut statements = Vec::new();
+    if let Some(text) = description(function, options)? {
+        statements.push(quote! { #target = #target.with_description(#text); });
+    }
+    for (option, method) in texts {
+        if let Some(text) = options.text(option)? {
+            let method = format_ident!("{method}");
+            statements.push(quote! { #target = #target.#method(#text); });
+        }
+    }
+    for tag in options.texts("tags")? {
+        statements.push(quote! { #target = #target.with_tag(#tag, ""); });
+    }
+    statements.extend(limits(options, target));
+    Ok(statements)
+}
+
+fn limits(options: &Options, target: &Ident) -> Vec<TokenStream> {
     let mut statements = Vec::new();
     if let Some(seconds) = options.get("timeout_secs") {
         statements.push(quote! {

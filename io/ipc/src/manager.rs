@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrowsmith_io_manager::{
-    Damage, Depth, IoManager, OptionProblem, Options, Result, Store, StoredTable, TableSchema,
-    VersionEntry, WriteTarget,
+    Damage, Depth, IoManager, OptionProblem, Options, Result, Store, StoredTable, VersionEntry,
+    WriteTarget,
 };
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
@@ -52,21 +52,9 @@ impl IoManager for IpcIoManager {
         context: Arc<TaskContext>,
         target: &WriteTarget,
     ) -> Result<StoredTable> {
-        let mut stored = StoredTable {
-            manager: self.kind().to_owned(),
-            store: self.store_url(),
-            table: target.table.to_string(),
-            version: target.version,
-            schema: TableSchema::new(input.schema()),
-            partition_by: Vec::new(),
-            files: Vec::new(),
-            row_count: 0,
-            size_bytes: 0,
-            labels: target.labels.clone(),
-        };
-        stored.files = write_files(&self.store, &stored.directory(), input, context).await?;
-        stored.row_count = stored.files.iter().map(|f| f.row_count).sum();
-        stored.size_bytes = stored.files.iter().map(|f| f.size_bytes).sum();
+        let stored = StoredTable::begin(self, target, input.schema());
+        let files = write_files(&self.store, &stored.directory(), input, context).await?;
+        let stored = stored.with_files(files);
         self.store.seal(&stored).await?;
         Ok(stored)
     }

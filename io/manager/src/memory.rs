@@ -13,8 +13,8 @@ use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect_partitioned};
 
 use crate::{
-    Damage, Depth, Error, IoManager, OptionProblem, Options, Result, StoredTable, TableSchema,
-    Version, VersionEntry, WriteTarget, nearest,
+    Damage, Depth, Error, IoManager, OptionProblem, Options, Result, StoredTable, Version,
+    VersionEntry, WriteTarget, nearest,
 };
 
 /// Keeps the batches of each version; they go when the process ends.
@@ -81,18 +81,8 @@ impl IoManager for MemoryIoManager {
         let batches = partitions.iter().flatten();
         let row_count = batches.clone().map(|b| b.num_rows() as u64).sum();
         let size_bytes = batches.map(|b| b.get_array_memory_size() as u64).sum();
-        let stored = StoredTable {
-            manager: self.kind().to_owned(),
-            store: self.store_url(),
-            table: target.table.to_string(),
-            version: target.version,
-            schema: TableSchema::new(Arc::clone(&schema)),
-            partition_by: Vec::new(),
-            files: Vec::new(),
-            row_count,
-            size_bytes,
-            labels: target.labels.clone(),
-        };
+        let mut stored = StoredTable::begin(self, target, Arc::clone(&schema));
+        (stored.row_count, stored.size_bytes) = (row_count, size_bytes);
         let kept = Kept {
             table: stored.table.clone(),
             schema,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::TableSchema;
+use crate::{IoManager, TableSchema, WriteTarget};
 
 /// The manifest's file name beside the data files.
 pub const MANIFEST_NAME: &str = "_manifest.json";
@@ -66,6 +67,31 @@ pub struct StoredTable {
 }
 
 impl StoredTable {
+    /// A version that `manager` is about to write, without files yet.
+    pub fn begin(manager: &dyn IoManager, target: &WriteTarget, schema: SchemaRef) -> Self {
+        Self {
+            manager: manager.kind().to_owned(),
+            store: manager.store_url(),
+            table: target.table.to_string(),
+            version: target.version,
+            schema: TableSchema::new(schema),
+            partition_by: Vec::new(),
+            files: Vec::new(),
+            row_count: 0,
+            size_bytes: 0,
+            labels: target.labels.clone(),
+        }
+    }
+
+    /// The version with its files; they say how many rows and bytes it has.
+    #[must_use]
+    pub fn with_files(mut self, files: Vec<StoredFile>) -> Self {
+        self.row_count = files.iter().map(|file| file.row_count).sum();
+        self.size_bytes = files.iter().map(|file| file.size_bytes).sum();
+        self.files = files;
+        self
+    }
+
     /// The directory of this version below the store's root.
     pub fn directory(&self) -> String {
         format!("{}/{}", self.table, self.version)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrowsmith_io_manager::{
     Damage, Depth, Error, IoManager, OptionProblem, Options, Result, Store, StoredTable,
-    TableSchema, VersionEntry, WriteTarget,
+    VersionEntry, WriteTarget,
 };
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
@@ -64,18 +64,8 @@ impl IoManager for ParquetIoManager {
         let file_schema =
             hive.as_ref().map_or_else(|| Arc::clone(&schema), |h| Arc::clone(&h.file_schema));
         let plan = arrange(input, &options, &target.partition_by)?;
-        let mut stored = StoredTable {
-            manager: self.kind().to_owned(),
-            store: self.store_url(),
-            table: target.table.to_string(),
-            version: target.version,
-            schema: TableSchema::new(Arc::clone(&schema)),
-            partition_by: target.partition_by.clone(),
-            files: Vec::new(),
-            row_count: 0,
-            size_bytes: 0,
-            labels: target.labels.clone(),
-        };
+        let mut stored = StoredTable::begin(self, target, Arc::clone(&schema));
+        stored.partition_by = target.partition_by.clone();
         let file = FileTarget {
             store: self.store.clone(),
             directory: stored.directory(),
@@ -88,9 +78,7 @@ impl IoManager for ParquetIoManager {
             table_schema: schema,
             target_file_bytes: options.target_file_bytes,
         };
-        stored.files = write_files(plan, context, layout).await?;
-        stored.row_count = stored.files.iter().map(|f| f.row_count).sum();
-        stored.size_bytes = stored.files.iter().map(|f| f.size_bytes).sum();
+        let stored = stored.with_files(write_files(plan, context, layout).await?);
         self.store.seal(&stored).await?;
         Ok(stored)
     }
