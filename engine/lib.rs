@@ -42,6 +42,8 @@ pub mod io {
     pub use arrowsmith_io_ipc::IpcIoManager;
     pub use arrowsmith_io_manager::*;
     pub use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
+    /// What an `impl IoManager` is marked with.
+    pub use async_trait::async_trait;
 }
 
 /// Runs, events and the catalog.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use arrowsmith::arrow::array::RecordBatch;
 use arrowsmith::execution::{Error, ProjectError, execute_in_process, materialize_to_memory};
 use arrowsmith::instance::StepState;
 use arrowsmith::prelude::*;
@@ -54,7 +55,7 @@ async fn a_graph_of_hundreds_of_ops_runs_each_after_what_it_reads() {
 
 #[op(outputs = ["evens", "odds"])]
 fn parted(numbers: RecordBatches) -> (i64, i64) {
-    let rows: usize = numbers.batches.iter().map(|batch| batch.num_rows()).sum();
+    let rows: usize = numbers.batches.iter().map(RecordBatch::num_rows).sum();
     let rows = i64::try_from(rows).expect("few rows");
     (rows / 2, rows - rows / 2)
 }

@@ -13,6 +13,7 @@ mod in_process;
 mod io_managers;
 mod jobs;
 mod ops;
+mod own_io_manager;
 mod rust_assets;
 mod s3;
 mod selection;
