@@ -83,6 +83,7 @@ mistakes! {
     unknown_front_matter_key: "/* +++\ngruop = \"marts\"\n+++ */\nselect order_id from staging.orders";
     wrong_front_matter_value: "/* +++\ngroup = 7\ntimeout = \"soon\"\nowners = [\"nobody\"]\n+++ */\nselect order_id from staging.orders";
     open_front_matter: "/* +++\ngroup = \"marts\"\n*/\nselect order_id from staging.orders";
+    front_matter_of_elsewhere: "/*\n---\ngroup: marts\n---\n*/\nselect order_id from staging.orders";
     wrong_io_option: "/* +++\n[io]\ncompresion = \"zstd(3)\"\n+++ */\nselect order_id from staging.orders";
     partition_column_that_is_not_there: "/* +++\npartition_by = [\"custmer_id\"]\n+++ */\nselect order_id, customer_id from staging.orders";
     unknown_io_manager: "/* +++\nio_manager = \"defualt\"\n+++ */\nselect order_id from staging.orders";

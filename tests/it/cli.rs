@@ -173,6 +173,8 @@ fn mistakes_of_a_new_user_are_answered() {
     fails(&nothing.run(&["check"]), 2, "there is no `arrowsmith.toml` here");
     fails(&nothing.run(&["check", "--project", "nowhere"]), 2, "in `nowhere`");
     fails(&nothing.run(&["materialise"]), 2, "materialize");
+    let fresh = Project::new("== arrowsmith.toml\n[project]\nname = \"fresh\"\n");
+    fails(&fresh.run(&["run", "show"]), 2, "there is no run yet");
     let project = built();
     fails(&project.run(&["materialize", "top_custmers"]), 2, "did you mean `marts.top_customers`?");
     fails(&project.run(&["show", "nobody"]), 2, "there is no asset `nobody`");

@@ -13,14 +13,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The instance failed.
-    #[error("the instance failed")]
+    #[error(transparent)]
     Instance {
         /// Its error.
         #[from]
         source: arrowsmith_instance::Error,
     },
     /// Storage failed.
-    #[error("storage failed")]
+    #[error(transparent)]
     Storage {
         /// Its error.
         #[from]

@@ -57,6 +57,9 @@ pub enum Error {
         /// The id or prefix as given.
         run: String,
     },
+    /// There is no newest run, since there is none.
+    #[error("there is no run yet; `arrowsmith materialize` makes one")]
+    NoRuns,
     /// A prefix fits several runs.
     #[error("`{run}` could be any of {count} runs; write more of its id")]
     AmbiguousRun {
@@ -79,7 +82,7 @@ impl Error {
             }
             Self::Database { .. } | Self::Migration { .. } => ErrorKind::Unavailable,
             Self::Stored { .. } => ErrorKind::Data,
-            Self::NoRun { .. } => ErrorKind::NotFound,
+            Self::NoRun { .. } | Self::NoRuns => ErrorKind::NotFound,
             Self::Closed => ErrorKind::Cancelled,
         }
     }

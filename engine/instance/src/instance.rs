@@ -171,18 +171,17 @@ impl Instance {
     /// The run of an id, or of the beginning or end of one; `latest` is the newest.
     ///
     /// # Errors
-    /// `NoRun` and `AmbiguousRun`.
+    /// `NoRun`, `NoRuns` and `AmbiguousRun`.
     pub async fn run(&self, id: &str) -> Result<RunRecord> {
+        if id == "latest" {
+            return self.reader.runs(1).await?.pop().ok_or(Error::NoRuns);
+        }
         let no_run = || Error::NoRun { run: id.to_owned() };
-        let mut found = if id == "latest" {
-            self.reader.runs(1).await?
-        } else {
-            let digits = id.replace('-', "").to_lowercase();
-            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(no_run());
-            }
-            self.reader.runs_like(&digits).await?
-        };
+        let digits = id.replace('-', "").to_lowercase();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(no_run());
+        }
+        let mut found = self.reader.runs_like(&digits).await?;
         match found.len() {
             0 | 1 => found.pop().ok_or_else(no_run),
             count => Err(Error::AmbiguousRun { run: id.to_owned(), count }),

@@ -29,14 +29,25 @@ pub(crate) fn find(text: &str) -> Result<Option<Range<usize>>, Range<usize>> {
     }
 }
 
+/// The `---` line that opens front matter elsewhere, if a file's leading comment begins with it.
+fn foreign_marks(text: &str) -> Option<Range<usize>> {
+    let inside = text.trim_start().strip_prefix("/*")?.trim_start();
+    let at = text.len() - inside.len();
+    (inside.lines().next()?.trim_end() == "---").then_some(at..at + 3)
+}
+
 /// Reads the front matter of a file into its asset.
 pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
+    let whole = Text { start: 0, code: Code::FrontMatter, ..text.clone() };
     let range = match find(&text.text) {
-        Ok(None) => return Vec::new(),
+        Ok(None) => {
+            let message = "front matter is TOML between `+++` lines, not between `---` lines";
+            let marks = foreign_marks(&text.text);
+            return marks.map(|range| whole.problem(range, message)).into_iter().collect();
+        }
         Ok(Some(range)) => range,
         Err(range) => {
             let message = "the front matter is not closed by `+++` before the comment ends";
-            let whole = Text { start: 0, ..text.clone() };
             return vec![whole.problem(range, message)];
         }
     };
