@@ -20,3 +20,4 @@ mod selection;
 mod support;
 mod templates;
 mod tpch;
+mod unit_tests;

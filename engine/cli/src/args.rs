@@ -65,6 +65,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Run the unit tests of `tests/*.toml`
+    Test {
+        /// Only tests with this text in their name or in that of their asset
+        filter: Option<String>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Look at the assets of the project
     #[command(subcommand)]
     Asset(AssetCommand),

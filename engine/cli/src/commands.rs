@@ -13,6 +13,7 @@ mod query;
 mod run;
 mod show;
 mod signals;
+mod test;
 
 use arrowsmith_definitions::Repository;
 
@@ -30,6 +31,9 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
     match command {
         Command::Init { directory } => init::init(&directory),
         Command::Check { format } => check::check(context, format.format),
+        Command::Test { filter, format } => {
+            test::test(context, filter.as_deref(), format.format).await
+        }
         Command::Asset(command) => asset::asset(context, command).await,
         Command::Materialize { selection, run } => {
             materialize::materialize(context, &selection.join(" or "), run).await

@@ -80,9 +80,22 @@ impl Context {
 
     /// The engine, with warnings shown; problems of the project end the command.
     pub(crate) async fn engine(&self) -> CommandResult<Arc<Engine>> {
+        self.open(|options| options).await
+    }
+
+    /// The engine of a command that runs nothing that is to be remembered.
+    pub(crate) async fn engine_without_instance(&self) -> CommandResult<Arc<Engine>> {
+        self.open(EngineOptions::without_instance).await
+    }
+
+    async fn open(
+        &self,
+        adjust: impl FnOnce(EngineOptions) -> EngineOptions,
+    ) -> CommandResult<Arc<Engine>> {
         let (repository, load) = self.repository()?;
         let home = load.home.clone();
         let options = EngineOptions { load, logs: self.logs.clone(), ..EngineOptions::new(home) };
+        let options = adjust(options);
         match Engine::open(&repository, options).await {
             Ok(engine) => {
                 if !self.quiet {

@@ -48,6 +48,8 @@ codes! {
     Template = "AS0109";
     /// A job, op or resource is defined wrongly.
     Job = "AS0110";
+    /// A unit test is of no asset, or its rows do not fit.
+    UnitTest = "AS0111";
     /// The SQL text cannot be parsed.
     Syntax = "AS0201";
     /// The file is not exactly one query.

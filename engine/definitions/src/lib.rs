@@ -40,6 +40,7 @@ mod repository;
 mod resolve;
 mod resource;
 mod selection;
+mod unit_test;
 
 pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
 pub use check::{AssetCheck, CheckBody, CheckContext, CheckResult, CheckSeverity, SAMPLED_ROWS};
@@ -78,5 +79,6 @@ pub use repository::{
 pub use resolve::{IoManagers, Resolved, ResolvedAsset, ResolvedInput};
 pub use resource::{Made, Resource, ResourceDefinition, ResourceNeed, ResourceType, Resources};
 pub use selection::{Selection, SelectionError};
+pub use unit_test::{Given, ResolvedUnitTest, UnitTest};
 
 pub use arrowsmith_io_manager::nearest;

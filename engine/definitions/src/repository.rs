@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrowsmith_io_manager::{IoManager, Options};
 
-use crate::{Asset, AssetKey, Code, Diagnostic, Job, Place, ResourceDefinition};
+use crate::{Asset, AssetKey, Code, Diagnostic, Job, Place, ResourceDefinition, UnitTest};
 
 /// A collection of definitions, loaded as a unit by the command line, the web UI and the daemon.
 ///
@@ -25,6 +25,8 @@ pub struct Repository {
     pub loaders: Vec<Arc<dyn Loader>>,
     /// In the order of definition.
     pub jobs: Vec<Job>,
+    /// In the order of definition.
+    pub unit_tests: Vec<UnitTest>,
     /// By name.
     pub resources: BTreeMap<String, ResourceDefinition>,
     /// By name.
@@ -199,6 +201,7 @@ impl Definitions for Repository {
         repository.assets.extend(self.assets);
         repository.loaders.extend(self.loaders);
         repository.jobs.extend(self.jobs);
+        repository.unit_tests.extend(self.unit_tests);
         repository.resources.extend(self.resources);
         repository.io_managers.extend(self.io_managers);
         repository.problems.extend(self.problems);

@@ -11,7 +11,7 @@ use arrowsmith_io_manager::IoManager;
 use crate::reference::{Found, KeyIndex};
 use crate::{
     Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, Problems,
-    Repository, ResourceDefinition, Severity, nearest,
+    Repository, ResolvedUnitTest, ResourceDefinition, Severity, nearest,
 };
 
 /// IO managers that are open, by name.
@@ -32,6 +32,8 @@ pub struct Resolved {
     pub jobs: BTreeMap<String, Arc<Job>>,
     /// By name.
     pub resources: BTreeMap<String, ResourceDefinition>,
+    /// In the order of definition.
+    pub unit_tests: Vec<ResolvedUnitTest>,
     /// Warnings.
     pub warnings: Vec<Diagnostic>,
     index: Arc<KeyIndex>,
@@ -121,6 +123,14 @@ impl Repository {
         }
         problems.extend(graph::job_problems(self));
         problems.extend(graph::backing_problems(self));
+        let mut unit_tests = Vec::new();
+        for test in &self.unit_tests {
+            let sound = |key: &AssetKey| resolved.get(key).filter(|_| !broken.contains(key));
+            match test.resolve(&index, |key| sound(key).map(Arc::as_ref)) {
+                Ok(test) => unit_tests.extend(test),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
         let mut problems = Problems(problems);
         problems.sort();
         if problems.has_errors() {
@@ -133,6 +143,7 @@ impl Repository {
             io_managers: io_managers.clone(),
             jobs: self.jobs.iter().map(|job| (job.name.clone(), Arc::new(job.clone()))).collect(),
             resources: self.resources.clone(),
+            unit_tests,
             warnings: problems.0,
             index: Arc::new(index),
         })

@@ -66,6 +66,12 @@ impl EngineOptions {
             clock: Arc::new(SystemClock),
         }
     }
+
+    /// The same, with an instance that is gone with the engine.
+    #[must_use]
+    pub fn without_instance(self) -> Self {
+        Self { instance: Some(Instance::in_memory()), ..self }
+    }
 }
 
 /// Why a repository could not be opened.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{AssetKey, Entry, OpValue, RecordBatches, Repository};
-use arrowsmith_instance::{EventRecord, Instance, RunStatus, StepState};
+use arrowsmith_instance::{EventRecord, RunStatus, StepState};
 use arrowsmith_io_manager::{IoManager, MemoryIoManager};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
@@ -60,8 +60,7 @@ pub async fn execute_in_process(
 
 async fn open(repository: &Repository) -> Result<(Arc<Engine>, TempDir), ProjectError> {
     let home = TempDir::new().map_err(|source| Error::Home { source })?;
-    let options =
-        EngineOptions { instance: Some(Instance::in_memory()), ..EngineOptions::new(home.path()) };
+    let options = EngineOptions::new(home.path()).without_instance();
     let mut engine = Engine::open(repository, options).await?;
     let memory: Arc<dyn IoManager> = Arc::new(MemoryIoManager::new());
     let resolved = Arc::make_mut(&mut engine.resolved);

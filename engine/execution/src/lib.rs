@@ -34,6 +34,7 @@ mod panics;
 mod plan;
 mod progress;
 mod record;
+mod unit_tests;
 mod watch;
 
 pub use clock::{Clock, SystemClock};
@@ -46,3 +47,4 @@ pub use logs::{LogLine, RunLogs};
 pub use maintenance::{Fsck, FsckFinding, Vacuum};
 pub use plan::{JobRequest, Plan, Reason, Reexecute, Step};
 pub use progress::{Counters, Observer, Progress, Silent};
+pub use unit_tests::TestOutcome;

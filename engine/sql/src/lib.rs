@@ -15,6 +15,7 @@
 //! | `parse.rs` | text to statement, with limits; references with places |
 //! | `check/` | `[checks]` in the front matter |
 //! | `variables.rs` | `$var_…` |
+//! | `unit_test.rs` | `tests/**/*.toml` |
 //! | `template.rs` | `*.sql.jinja` to SQL text |
 //! | `plan.rs` | statement and inputs to plan |
 //! | `diagnose/` | errors of the parser and planner to diagnostics |
@@ -34,6 +35,7 @@ mod query;
 mod settings;
 mod source;
 mod template;
+mod unit_test;
 mod variables;
 
 pub use diagnose::diagnose;

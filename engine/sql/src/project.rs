@@ -15,6 +15,7 @@ use crate::query::{add_asset, add_unparsed};
 use crate::settings::{self, Settings};
 use crate::source::{FileSource, SchemaCache};
 use crate::template::{compiled_path, render, write_compiled};
+use crate::unit_test;
 
 /// The name of the project file.
 pub const PROJECT_FILE: &str = "arrowsmith.toml";
@@ -95,6 +96,7 @@ fn load(root: &Path, options: &LoadOptions) -> Repository {
     set_variables(&mut variables, options, &mut repository);
     open_sources(sources, &root, &options.home, &mut repository);
     load_queries(&root, &options.home, &variables, &mut repository);
+    load_tests(&root, &mut repository);
     repository
 }
 
@@ -174,25 +176,51 @@ const TEMPLATE: &str = ".sql.jinja";
 
 fn load_queries(root: &Path, home: &Path, variables: &Variables, repository: &mut Repository) {
     let folder = root.join("assets");
-    for entry in WalkBuilder::new(&folder).require_git(false).sort_by_file_path(Path::cmp).build() {
-        match entry {
-            Ok(entry) => {
-                let path = entry.path();
-                let relative = path.strip_prefix(&folder).unwrap_or(path).to_string_lossy();
-                let stem = relative.strip_suffix(TEMPLATE).or_else(|| relative.strip_suffix(SQL));
-                if let Some(stem) = stem
-                    && let Err(problem) = load_query(path, stem, home, variables, repository)
-                {
-                    repository.problems.push(problem);
-                }
+    for path in files_below(&folder, &mut repository.problems) {
+        let relative = path.strip_prefix(&folder).unwrap_or(&path).to_string_lossy();
+        let stem = relative.strip_suffix(TEMPLATE).or_else(|| relative.strip_suffix(SQL));
+        if let Some(stem) = stem
+            && let Err(problem) = load_query(&path, stem, home, variables, repository)
+        {
+            repository.problems.push(problem);
+        }
+    }
+}
+
+fn load_tests(root: &Path, repository: &mut Repository) {
+    for path in files_below(&root.join("tests"), &mut repository.problems) {
+        if path.extension() != Some(OsStr::new("toml")) {
+            continue;
+        }
+        let file = shown(&path);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let tests = unit_test::read(&file, &text.into(), &mut repository.problems);
+                repository.unit_tests.extend(tests);
             }
+            Err(error) => {
+                let message = format!("the file cannot be read: {error}");
+                let problem = Diagnostic::error(Code::UnitTest, message);
+                repository.problems.push(problem.at(Place::point(&*file, 1, 1)));
+            }
+        }
+    }
+}
+
+/// The files below a folder that need not be there, in order, without those that git ignores.
+fn files_below(folder: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in WalkBuilder::new(folder).require_git(false).sort_by_file_path(Path::cmp).build() {
+        match entry {
+            Ok(entry) => files.push(entry.into_path()),
             Err(error) if folder.exists() => {
-                let message = format!("`assets` cannot be read: {error}");
-                repository.problems.push(Diagnostic::error(Code::Project, message));
+                let message = format!("`{}` cannot be read: {error}", folder.display());
+                problems.push(Diagnostic::error(Code::Project, message));
             }
             Err(_) => {}
         }
     }
+    files
 }
 
 /// Adds the asset of one file; `stem` is its path below `assets` without the ending.

@@ -6,13 +6,14 @@ use crate::Exit;
 use crate::context::CommandResult;
 use crate::output::{complain, say};
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("arrowsmith.toml", include_str!("../../scaffold/arrowsmith.toml")),
     (".gitignore", include_str!("../../scaffold/gitignore")),
     ("data/orders.csv", include_str!("../../scaffold/orders.csv")),
     ("assets/staging/orders.sql", include_str!("../../scaffold/staging_orders.sql")),
     ("assets/marts/daily_revenue.sql", include_str!("../../scaffold/daily_revenue.sql")),
     ("assets/marts/top_customers.sql", include_str!("../../scaffold/top_customers.sql")),
+    ("tests/top_customers.toml", include_str!("../../scaffold/top_customers.toml")),
 ];
 
 pub(crate) fn init(directory: &Path) -> CommandResult {
@@ -38,6 +39,7 @@ pub(crate) fn init(directory: &Path) -> CommandResult {
     let option =
         if directory == Path::new(".") { String::new() } else { format!(" --project {shown}") };
     say(&format!("  arrowsmith check{option}"));
+    say(&format!("  arrowsmith test{option}"));
     say(&format!("  arrowsmith materialize{option}"));
     say(&format!("  arrowsmith show top_customers{option}"));
     Ok(Exit::Ok)
