@@ -54,11 +54,9 @@ fn trivial(i: usize, reads: &[usize]) -> Asset {
     let mut asset = FunctionAsset::new([], || async { one() }).into_asset(key(i));
     asset.inputs = reads
         .iter()
-        .map(|read| arrowsmith::Input {
-            name: key(*read).to_string(),
-            reference: arrowsmith::AssetReference::to(&key(*read)),
-            expects: None,
-            place: None,
+        .map(|read| {
+            let reference = arrowsmith::AssetReference::to(&key(*read));
+            arrowsmith::Input::new(key(*read).to_string(), reference)
         })
         .collect();
     asset

@@ -56,6 +56,11 @@ pub mod execution {
     pub use arrowsmith_execution::*;
 }
 
+/// Resources that ship with it.
+pub mod resources {
+    pub use arrowsmith_resources::*;
+}
+
 /// What the definitions of a repository need.
 pub mod prelude {
     pub use crate::{

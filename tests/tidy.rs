@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("arrowsmith-sql", &["definitions", "io-manager"]),
     ("arrowsmith-instance", &["definitions", "io-manager"]),
     ("arrowsmith-execution", &["definitions", "instance", "io-ipc", "io-manager", "io-parquet"]),
+    ("arrowsmith-resources", &["definitions", "io-manager"]),
     (
         "arrowsmith-cli",
         &["definitions", "execution", "instance", "sql", "io-manager", "io-parquet"],
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "execution",
             "instance",
             "macros",
+            "resources",
             "sql",
             "io-ipc",
             "io-manager",

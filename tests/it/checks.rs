@@ -61,13 +61,14 @@ unique = ["order_id", ["customer", "amount"]]
 accepted_values.state = ["paid", "open"]
 range.amount = { min = 10, max = 30 }
 expression.positive = "amount > 0 and order_id < amount"
+expression.average = "avg(amount) between 15 and 25 and count(*) filter (where state = 'paid') = 2"
 relationships.customer = "customers.name"
 row_count = { min = 3, max = 3 }
 query.refunds = "select * from orders where amount < 0""#,
     );
     project.ok(&["materialize"]);
     let found = evaluations(&project);
-    assert_eq!(found.len(), 10);
+    assert_eq!(found.len(), 11);
     assert!(found.iter().all(|event| event["passed"] == true), "{found:#?}");
 }
 
@@ -97,6 +98,17 @@ fn each_kind_of_check_names_the_rows_it_does_not_hold_for() {
         assert_eq!(found[0]["sample"].as_array().map(Vec::len), Some(rows), "{name}");
         assert_eq!(current_version(&project), Value::Null, "{name}: nothing is published");
     }
+}
+
+#[test]
+fn a_check_of_aggregates_says_what_they_are() {
+    let check = r#"expression.dear = "avg(amount) > 20 and max(order_id) < 9""#;
+    let project = shop(check);
+    let ran = project.run(&["materialize"]);
+    let told = "check `dear` of `orders` failed: `avg(amount)` is 20, `max(order_id)` is 3";
+    assert!(ran.code == 1 && ran.err.contains(told), "{}", ran.err);
+    orders(&project, r#"expression.dear = "avg(amount) > 20""#, "where false");
+    assert_eq!(project.run(&["materialize"]).code, 0, "what is unknown is no failure");
 }
 
 #[test]
@@ -157,6 +169,8 @@ accepted_values.stat = ["paid"]
 expression.positive = "amont > 0"
 expression.dated = "customer + 1 > date '2026-01-01'"
 expression.number = "amount + 1"
+expression.sum = "sum(amount)"
+expression.summed = "sum(custmer) > 0"
 relationships.customer = "customers.nme"
 query.refunds = "select * from orders where amnt < 0""#,
     );

@@ -74,8 +74,10 @@ fn a_plan_says_why() {
         why("top_customers")
     );
     let path = "assets/marts/top_customers.sql";
-    project
-        .write(path, "select customer, sum(amount) as spent from staging.orders group by customer");
+    project.write(
+        path,
+        "select customer, sum(amount) as spent, 1 as rank from staging.orders group by customer",
+    );
     assert!(why("top_customers").contains("marts.top_customers,code changed"));
     project.ok(&["materialize", "staging.orders"]);
     assert!(why("daily_revenue").contains("`staging.orders` has a newer version"));
@@ -185,7 +187,7 @@ fn mistakes_of_a_new_user_are_answered() {
     fails(&project.run(&["explain", "AS0999"]), 2, "there is no code");
     fails(&project.run(&["materialize", "-j", "0"]), 2, "0");
     fails(&project.run(&["vacuum", "--retention", "soon"]), 2, "write a duration");
-    fails(&project.run(&["files", "raw.orders"]), 2, "has not been materialized");
+    assert_eq!(project.ok(&["files", "raw.orders"]), "data/orders.csv\n");
     assert!(project.ok(&["explain", "as0206"]).contains("there is no such column"));
     assert!(project.ok(&["completions", "bash"]).contains("arrowsmith"));
 }

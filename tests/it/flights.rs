@@ -1,5 +1,7 @@
 //! The flights example, from raw CSV to reports, against facts that are known of the data.
 
+use std::io::Write;
+
 use serde_json::Value;
 
 use crate::support::{Project, copy_folder, examples};
@@ -42,4 +44,52 @@ fn the_flights_project_is_built_and_its_facts_hold() {
     let files = project.ok(&["files", "daily_summary"]);
     assert_eq!(files.lines().count(), 12);
     assert!(files.lines().all(|file| file.contains("/month=")), "{files}");
+}
+
+const HEADER: &str = "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,\
+                      arr_delay,carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,\
+                      time_hour";
+
+/// A month whose flights are late by years.
+fn bad_month(project: &Project) {
+    let path = project.path().join("data/flights/2014-01.csv.gz");
+    let file = std::fs::File::create(path).expect("a file");
+    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let late = |flight| {
+        format!(
+            "2014,1,1,517,515,999999,830,819,11,UA,{flight},N14228,EWR,IAH,227,1400,5,15,\
+             2014-01-01T10:00:00Z"
+        )
+    };
+    writeln!(file, "{HEADER}\n{}\n{}", late(1), late(2)).expect("rows");
+    file.finish().expect("a file");
+}
+
+#[test]
+fn a_bad_month_is_not_published_unless_its_check_only_warns() {
+    let project = Project::new("");
+    copy_folder(&examples().join("flights"), project.path());
+    project.ok(&["materialize", "+staging.flights"]);
+    let rows = || project.ok(&["query", "select count(*) as n from staging.flights", "-f", "csv"]);
+    bad_month(&project);
+    let ran = project.run(&["materialize", "staging.flights"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let told = "check `range_departure_delay` of `staging.flights` failed: it does not hold for 2 \
+                rows, such as {";
+    assert!(ran.err.contains(told), "{}", ran.err);
+    assert!(ran.err.contains(r#""departure_delay":999999"#), "{}", ran.err);
+    assert_eq!(rows(), "n\n336776\n", "the table is as it was");
+
+    let path = "assets/staging/flights.sql";
+    let text = std::fs::read_to_string(project.path().join(path)).expect("a query");
+    let warns = "[checks]\nwarn = [\"range_departure_delay\"]";
+    project.write(path, &text.replacen("[checks]", warns, 1));
+    project.ok(&["materialize", "staging.flights"]);
+    assert_eq!(rows(), "n\n336778\n", "a warning lets it through");
+    let logs = project.ok(&["run", "logs", "latest", "-f", "ndjson"]);
+    let events = logs.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let failed: Vec<Value> = events.filter(|event| event["passed"] == false).collect();
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert_eq!(failed[0]["severity"], "warn");
+    assert_eq!(failed[0]["sample"].as_array().map(Vec::len), Some(2));
 }

@@ -6,6 +6,7 @@ use arrowsmith::arrow::array::RecordBatch;
 use arrowsmith::execution::{Error, ProjectError, execute_in_process, materialize_to_memory};
 use arrowsmith::instance::StepState;
 use arrowsmith::prelude::*;
+use arrowsmith::{ComputeContext, ConfigMapping};
 use serde_json::{Value, json};
 
 use crate::ops::{
@@ -95,4 +96,68 @@ async fn what_is_wrong_is_an_error_and_what_fails_is_in_the_report() {
     assert!(!ran.success());
     let step = &ran.engine.instance.steps(ran.report.run_id).await.expect("steps")[0];
     assert!(step.reason.as_deref().is_some_and(|reason| reason.contains("'x'")), "{step:?}");
+}
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+struct Times {
+    times: i64,
+}
+
+struct Unit(String);
+
+#[op]
+fn measured(
+    context: OpContext,
+    n: i64,
+    config: Config<Times>,
+    unit: Resource<Unit>,
+) -> Result<String, BoxError> {
+    context.add_output_metadata("result", "n", n);
+    Ok(format!("{} {} of {}", n * config.times, unit.0, context.step_key()))
+}
+
+#[tokio::test]
+async fn an_op_runs_directly_with_a_context_that_was_built() {
+    let context = ComputeContext::detached("measured")
+        .with_resources(Resources::default().with("unit", Unit("miles".to_owned())));
+    let unit = context.resources.get("unit").expect("a resource");
+    let config = Config(Times { times: 2 });
+    let told = measured::invoke(context.clone().into(), 3, config, unit).expect("a text");
+    assert_eq!(told, "6 miles of measured");
+    assert_eq!(context.output_metadata()["result"]["n"], 3);
+}
+
+#[graph]
+fn measuring() -> Handle<String> {
+    measured(return_one())
+}
+
+#[tokio::test]
+async fn a_graph_with_a_config_of_its_own_hides_that_of_its_ops() {
+    let mapping =
+        ConfigMapping::new(|hours: i64| json!({"measured": {"config": {"times": hours}}}));
+    let measuring = measuring::graph().with_config_mapping(mapping);
+    // The resource of the repository is replaced for the test.
+    let repository = Repository::new("mapped")
+        .with(Job::from_graph(Graph::new("outer").with_node("inner", measuring)))
+        .with_resource("unit", ResourceDefinition::value(Unit("days".to_owned())))
+        .with_resource("unit", ResourceDefinition::value(Unit("hours".to_owned())));
+    let config = json!({"ops": {"inner": {"config": 5}}});
+    let ran = execute_in_process(&repository, "outer", &config).await.expect("a run");
+    let told = ran.output::<String>("inner.measured", "result").await.expect("a text");
+    assert_eq!(told, "5 hours of inner.measured");
+    for (wrong, message) in [
+        (
+            json!({"ops": {"inner": {"config": "x"}}}),
+            "`ops.inner.config` is the text `x`, not a whole number",
+        ),
+        (
+            json!({"ops": {"inner": {"ops": {"measured": {"config": {"times": 1}}}}}}),
+            "there is no entry `ops.inner.ops`",
+        ),
+    ] {
+        let error = execute_in_process(&repository, "outer", &wrong).await.expect_err("an error");
+        let ProjectError::Engine(Error::Config { problems }) = error else { panic!("{error:?}") };
+        assert!(problems.iter().any(|p| p.message.contains(message)), "{problems:#?}");
+    }
 }

@@ -182,3 +182,42 @@ select x from a
     assert_eq!(ran.code, 3);
     insta::assert_snapshot!(ran.err);
 }
+
+#[test]
+fn a_job_of_the_project_file_has_hooks_and_retries() {
+    let project = Project::new(
+        r#"== arrowsmith.toml
+[project]
+name = "shop"
+
+[jobs.nightly]
+selection = "*"
+retry = { max_retries = 1, delay = "1ms" }
+on_success = ["sh", "-c", "echo $ARROWSMITH_JOB $ARROWSMITH_STEP >> succeeded.txt; echo told"]
+on_failure = ["sh", "-c", "echo \"$ARROWSMITH_ERROR\" > failed.txt; echo no >&2; exit 3"]
+
+[jobs.wrong]
+selection = "*"
+retry = { max_retry = 1 }
+on_sucess = ["true"]
+== assets/good.sql
+select 1 as n
+== assets/bad.sql
+select cast(s as int) as n from (values ('x')) as v(s)
+"#,
+    );
+    let checked = project.run(&["check"]);
+    assert!(checked.err.contains("did you mean `max_retries`?"), "{}", checked.err);
+    assert!(checked.err.contains("did you mean `on_success`?"), "{}", checked.err);
+    let text = std::fs::read_to_string(project.path().join("arrowsmith.toml")).expect("a text");
+    let (sound, _) = text.split_once("[jobs.wrong]").expect("a job");
+    project.write("arrowsmith.toml", sound);
+    let ran = project.run(&["job", "run", "nightly"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let read = |name| std::fs::read_to_string(project.path().join(name)).expect("a written file");
+    assert_eq!(read("succeeded.txt"), "nightly good\n");
+    assert!(read("failed.txt").contains("'x'"), "{}", read("failed.txt"));
+    let logs = project.ok(&["run", "logs", "latest"]);
+    assert!(logs.contains("told") && logs.contains("`sh` ended with exit status: 3: no"), "{logs}");
+    assert_eq!(logs.matches("STEP_UP_FOR_RETRY").count(), 1, "{logs}");
+}

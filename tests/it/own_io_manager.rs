@@ -1,128 +1,126 @@
-//! A user's own IO manager: tables as JSON lines, a file a version, with its manifest beside it.
+//! A user's own IO manager, that of the example of the concepts.
 
-use std::path::{Path, PathBuf};
+#[path = "../../examples/concepts/json_lines.rs"]
+mod json_lines;
+
 use std::sync::Arc;
 
-use arrowsmith::execution::{Engine, EngineOptions, RunOptions, Silent};
+use arrowsmith::execution::{Engine, EngineOptions, ProjectError, RunOptions, Silent};
 use arrowsmith::io::{
-    Damage, Depth, Error, IoManager, OptionProblem, Options, Result, StoredTable, VersionEntry,
+    Damage, Depth, IoManager, OptionProblem, Options, Result, StoredTable, VersionEntry,
     WriteTarget, async_trait, conformance,
 };
 use arrowsmith::prelude::*;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::ExecutionPlan;
+use json_lines::{JsonLines, file, query};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+/// Loads what [`JsonLines`] has stored, with every name in capital letters.
 #[derive(Debug)]
-struct JsonLines {
-    folder: PathBuf,
-}
-
-impl JsonLines {
-    fn path(&self, table: &str, version: impl std::fmt::Display, ending: &str) -> PathBuf {
-        self.folder.join(format!("{}.{version}.{ending}", table.replace('/', "~")))
-    }
-
-    fn rows(&self, stored: &StoredTable) -> PathBuf {
-        self.path(&stored.table, stored.version, "jsonl")
-    }
-}
-
-fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |source| Error::File { action, path, source }
-}
-
-fn query(error: impl Into<datafusion::error::DataFusionError>) -> Error {
-    Error::Query { source: error.into() }
-}
+struct Capitals(JsonLines);
 
 #[async_trait]
-impl IoManager for JsonLines {
+impl IoManager for Capitals {
     fn kind(&self) -> &'static str {
-        "json_lines"
+        "capitals"
     }
 
     fn store_url(&self) -> String {
-        self.folder.display().to_string()
+        self.0.store_url()
     }
 
-    fn check_options(&self, _options: &Options) -> Vec<OptionProblem> {
-        Vec::new()
+    fn check_options(&self, options: &Options) -> Vec<OptionProblem> {
+        self.0.check_options(options)
     }
 
     async fn write(
         &self,
-        input: Arc<dyn ExecutionPlan>,
-        context: Arc<TaskContext>,
+        _input: Arc<dyn ExecutionPlan>,
+        _context: Arc<TaskContext>,
         target: &WriteTarget,
     ) -> Result<StoredTable> {
-        let mut stored = StoredTable::begin(self, target, input.schema());
-        let batches = collect(input, context).await.map_err(query)?;
-        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-        writer.write_batches(&batches.iter().collect::<Vec<_>>()).map_err(query)?;
-        let text = writer.into_inner();
-        stored.row_count = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        stored.size_bytes = text.len() as u64;
-        let path = self.rows(&stored);
-        std::fs::write(&path, text).map_err(file("write", &path))?;
-        let manifest = self.path(&stored.table, stored.version, "json");
-        let text = serde_json::to_string(&stored).expect("a manifest");
-        std::fs::write(&manifest, text).map_err(file("write", &manifest))?;
-        Ok(stored)
+        unreachable!("nothing is to be stored by it, but `{}` is", target.table)
     }
 
     fn provider(&self, stored: &Arc<StoredTable>) -> Result<Arc<dyn TableProvider>> {
-        let (path, schema) = (self.rows(stored), Arc::clone(stored.schema.arrow()));
-        let text = std::fs::read(&path).map_err(file("read", &path))?;
+        let text =
+            std::fs::read_to_string(self.0.rows(stored)).map_err(file("read", &self.0.folder))?;
+        let schema = Arc::clone(stored.schema.arrow());
+        let text = text.to_uppercase().replace("NAME", "name");
         let reader = arrow::json::ReaderBuilder::new(Arc::clone(&schema));
-        let reader = reader.build(&*text).map_err(query)?;
+        let reader = reader.build(text.as_bytes()).map_err(query)?;
         let batches = reader.collect::<Result<Vec<_>, _>>().map_err(query)?;
         Ok(Arc::new(MemTable::try_new(schema, vec![batches]).map_err(query)?))
     }
 
-    async fn verify(&self, stored: &StoredTable, _depth: Depth) -> Result<Vec<Damage>> {
-        let path = self.rows(stored);
-        let damage = Damage { path: path.display().to_string(), reason: "it is gone".to_owned() };
-        Ok(if path.exists() { vec![] } else { vec![damage] })
+    async fn verify(&self, stored: &StoredTable, depth: Depth) -> Result<Vec<Damage>> {
+        self.0.verify(stored, depth).await
     }
 
     fn locate(&self, stored: &StoredTable) -> Vec<String> {
-        vec![self.rows(stored).display().to_string()]
+        self.0.locate(stored)
     }
 
     async fn versions(&self) -> Result<Vec<VersionEntry>> {
-        let folder = std::fs::read_dir(&self.folder).map_err(file("list", &self.folder))?;
-        let entry = |name: String| {
-            let mut parts = name.strip_suffix(".jsonl")?.rsplitn(2, '.');
-            let version: arrowsmith::io::Version = parts.next()?.parse().ok()?;
-            let table = parts.next()?.replace('~', "/");
-            let last_modified = version.created_at();
-            Some(VersionEntry { table, version, last_modified, size_bytes: 0 })
-        };
-        let names = folder.flatten().map(|file| file.file_name().to_string_lossy().into_owned());
-        Ok(names.filter_map(entry).collect())
+        Ok(Vec::new())
     }
 
-    async fn manifest(&self, entry: &VersionEntry) -> Result<Option<StoredTable>> {
-        let text = std::fs::read(self.path(&entry.table, entry.version, "json"));
-        Ok(text.ok().and_then(|text| serde_json::from_slice(&text).ok()))
+    async fn manifest(&self, _entry: &VersionEntry) -> Result<Option<StoredTable>> {
+        Ok(None)
     }
 
-    async fn remove(&self, entry: &VersionEntry) -> Result<u64> {
-        for ending in ["json", "jsonl"] {
-            let path = self.path(&entry.table, entry.version, ending);
-            std::fs::remove_file(&path).map_err(file("remove", &path))?;
-        }
+    async fn remove(&self, _entry: &VersionEntry) -> Result<u64> {
         Ok(0)
     }
 
     async fn probe(&self) -> Result<()> {
         Ok(())
     }
+}
+
+#[derive(Columns)]
+struct Name {
+    name: String,
+}
+
+#[asset]
+fn both(
+    #[input(key = "names", io_manager = "capitals")] loud: Table<Name>,
+    names: Table<Name>,
+) -> Vec<Name> {
+    names.rows().chain(loud.rows()).collect()
+}
+
+#[tokio::test]
+async fn an_input_is_loaded_by_a_manager_of_its_own() {
+    let folder = TempDir::new().expect("a folder");
+    let json = || JsonLines { folder: folder.path().to_owned() };
+    let mut repository = Repository::new("inputs")
+        .with_io_manager("json", Arc::new(json()))
+        .with(sql_asset("names", "select 'ada' as name"))
+        .with(assets![both]);
+    let home = TempDir::new().expect("a folder");
+    let wrong = Engine::open(&repository, EngineOptions::new(home.path())).await;
+    let ProjectError::Problems(problems) = wrong.expect_err("an unknown manager") else {
+        panic!("problems of the definitions");
+    };
+    let told = "input `loud` of `both` is to be loaded by `capitals`, which is no IO manager";
+    assert_eq!(problems.0[0].message, told);
+    repository = repository.with_io_manager("capitals", Arc::new(Capitals(json())));
+    let engine = Engine::open(&repository, EngineOptions::new(home.path())).await;
+    let engine = Arc::new(engine.expect("a sound repository"));
+    let plan = engine.plan("").await.expect("a plan");
+    let cancel = CancellationToken::new();
+    let report = engine.run(plan, RunOptions::default(), cancel, Arc::new(Silent)).await;
+    assert_eq!(report.expect("a report").error, None);
+    let made = engine.current(&"both".parse().expect("a key")).await.expect("made");
+    let path = engine.resolved.io_managers["json"].locate(&made.stored).remove(0);
+    let text = std::fs::read_to_string(path).expect("a file");
+    assert_eq!(text, "{\"name\":\"ada\"}\n{\"name\":\"ADA\"}\n");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 
 use crate::{
     AssetCheck, AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy,
-    Graph, Place, nearest,
+    Graph, Hook, Place, nearest,
 };
 
 /// A table in persistent storage together with what computes it.
@@ -29,6 +29,8 @@ pub struct Asset {
     pub inputs: Vec<Input>,
     /// What must hold of its rows before anybody sees them.
     pub checks: Vec<AssetCheck>,
+    /// What runs after its step.
+    pub hooks: Vec<Hook>,
     /// How its rows come to be.
     pub body: Body,
     /// Where it is defined.
@@ -101,8 +103,17 @@ pub struct Input {
     pub reference: AssetReference,
     /// Columns that must be there, castable to these types; `None` takes any table.
     pub expects: Option<SchemaRef>,
+    /// The IO manager that loads it; the one that stored it if it is open.
+    pub io_manager: Option<String>,
     /// Where it is named.
     pub place: Option<Place>,
+}
+
+impl Input {
+    /// Any table, found by a reference.
+    pub fn new(name: impl Into<String>, reference: AssetReference) -> Self {
+        Self { name: name.into(), reference, expects: None, io_manager: None, place: None }
+    }
 }
 
 /// A table that Arrowsmith reads but does not make.
@@ -191,14 +202,14 @@ impl Asset {
         reads: &BTreeMap<String, AssetKey>,
     ) -> Vec<Self> {
         let assets: BTreeMap<String, AssetKey> = assets.into_iter().collect();
-        let input = |input: &crate::GraphInput| Input {
-            name: input.name.clone(),
-            reference: match reads.get(&input.name) {
-                Some(key) => AssetReference::to(key),
-                None => AssetReference::named(&input.name),
-            },
-            expects: input.value_type.schema.clone(),
-            place: graph.place.clone(),
+        let input = |input: &crate::GraphInput| {
+            let named = || AssetReference::named(&input.name);
+            let reference = reads.get(&input.name).map_or_else(named, AssetReference::to);
+            Input {
+                expects: input.value_type.schema.clone(),
+                place: graph.place.clone(),
+                ..Input::new(&input.name, reference)
+            }
         };
         let inputs: Vec<Input> = graph.inputs.iter().map(input).collect();
         let (description, place) = (graph.description.clone(), graph.place.clone());
@@ -221,6 +232,7 @@ impl Asset {
             policy: ExecutionPolicy::default(),
             inputs,
             checks: Vec::new(),
+            hooks: Vec::new(),
             body,
             place: None,
         }
@@ -289,6 +301,13 @@ impl Asset {
     #[must_use]
     pub fn with_check(mut self, check: AssetCheck) -> Self {
         self.checks.push(check);
+        self
+    }
+
+    /// The asset with one more hook after its step.
+    #[must_use]
+    pub fn with_hook(mut self, hook: Hook) -> Self {
+        self.hooks.push(hook);
         self
     }
 

@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +45,7 @@ pub enum CheckSeverity {
     Error,
 }
 
-/// How a check is evaluated: row by row while the version is written, or over all of it.
+/// How a check is evaluated: while the version is written, or over all of it.
 #[async_trait]
 pub trait CheckBody: fmt::Debug + Send + Sync {
     /// What is wrong with the check itself, given the columns of the asset, if they are known,
@@ -56,18 +57,49 @@ pub trait CheckBody: fmt::Debug + Send + Sync {
         inputs: &[InputSchema<'_>],
     ) -> Vec<Diagnostic>;
 
-    /// The predicate that holds for failing rows, if the check is one over single rows: it is
-    /// evaluated while they are written. `schema` is that of the rows.
+    /// What is evaluated while the rows are written, if that is enough: then the version is not
+    /// read back. `schema` is that of the rows.
     ///
     /// # Errors
-    /// If the predicate does not fit the rows.
-    fn failing_rows(&self, schema: &SchemaRef) -> Result<Option<Arc<dyn PhysicalExpr>>, BoxError>;
+    /// If it does not fit the rows.
+    fn watch(&self, schema: &SchemaRef) -> Result<Option<Watch>, BoxError>;
 
     /// Looks at the version that was written.
     ///
     /// # Errors
     /// Whatever keeps it from being evaluated, which is no answer to the check.
     async fn evaluate(&self, context: CheckContext) -> Result<CheckResult, BoxError>;
+}
+
+/// What a check evaluates while rows are written.
+#[derive(Debug, Clone)]
+pub enum Watch {
+    /// A predicate that is true for failing rows.
+    FailingRows(Arc<dyn PhysicalExpr>),
+    /// An expression over aggregates of all rows.
+    Aggregates(AggregateWatch),
+}
+
+/// An expression over aggregates of all rows, such as `avg(delay) < 60`.
+#[derive(Debug, Clone)]
+pub struct AggregateWatch {
+    /// What is aggregated.
+    pub aggregates: Vec<Aggregate>,
+    /// A column for the result of each.
+    pub results: SchemaRef,
+    /// Over one row of results, whether the check holds.
+    pub holds: Arc<dyn PhysicalExpr>,
+}
+
+/// One aggregate over all rows.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// As it is written in SQL.
+    pub text: String,
+    /// The function and its arguments.
+    pub function: Arc<AggregateFunctionExpr>,
+    /// Which rows it is over, if not all.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
 }
 
 /// What a check looks at.
@@ -77,6 +109,8 @@ pub struct CheckContext {
     pub key: AssetKey,
     /// The version that was written and is not published.
     pub table: Arc<dyn TableProvider>,
+    /// How many rows it has.
+    pub row_count: u64,
     /// That of the step, with its inputs.
     pub step: ComputeContext,
 }
@@ -149,7 +183,7 @@ impl CheckBody for Function {
         Vec::new()
     }
 
-    fn failing_rows(&self, _schema: &SchemaRef) -> Result<Option<Arc<dyn PhysicalExpr>>, BoxError> {
+    fn watch(&self, _schema: &SchemaRef) -> Result<Option<Watch>, BoxError> {
         Ok(None)
     }
 

@@ -141,7 +141,21 @@ impl BoundInput {
 }
 
 impl ComputeContext {
-    /// A context without inputs and configuration, for tests and for running a function directly.
+    /// The context of a step that no run has, in a session of its own: for a user's tests of
+    /// functions that take one.
+    ///
+    /// ```
+    /// use arrowsmith_definitions::{ComputeContext, OpContext};
+    /// let context = ComputeContext::detached("greet").with_config(serde_json::json!({"n": 3}));
+    /// let context = OpContext::from(context);
+    /// assert_eq!((context.step_key(), &context.op_config()["n"]), ("greet", &3.into()));
+    /// ```
+    pub fn detached(step_key: impl Into<String>) -> Self {
+        let info = StepInfo { step_key: step_key.into(), attempt: 1, ..StepInfo::default() };
+        Self::new(info, Arc::new(SessionContext::new().state()))
+    }
+
+    /// A context without inputs and configuration.
     pub fn new(info: StepInfo, session: Arc<SessionState>) -> Self {
         Self {
             info: Arc::new(info),
@@ -160,6 +174,20 @@ impl ComputeContext {
     #[must_use]
     pub fn with_inputs(mut self, inputs: Vec<BoundInput>) -> Self {
         self.inputs = inputs.into();
+        self
+    }
+
+    /// The same context with this configuration.
+    #[must_use]
+    pub fn with_config(mut self, config: Value) -> Self {
+        self.config = Arc::new(config);
+        self
+    }
+
+    /// The same context with these resources.
+    #[must_use]
+    pub fn with_resources(mut self, resources: Resources) -> Self {
+        self.resources = Arc::new(resources);
         self
     }
 

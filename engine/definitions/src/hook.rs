@@ -9,14 +9,29 @@ use futures::future::BoxFuture;
 use crate::{BoxError, Logger, Resources};
 
 /// Something that is done after a step succeeded, or after it failed for good.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Hook {
     /// Its name, for people.
     pub name: String,
     /// After which end it runs.
     pub on: HookEvent,
-    run: Arc<dyn Fn(HookContext) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>,
+    /// What it does.
+    pub action: HookAction,
 }
+
+/// What a hook does.
+#[derive(Clone)]
+pub enum HookAction {
+    /// Calls a function.
+    Function(Arc<HookFunction>),
+    /// Starts a program with these arguments, in the project folder. It is told of the step by
+    /// `ARROWSMITH_RUN_ID`, `ARROWSMITH_JOB`, `ARROWSMITH_STEP` and `ARROWSMITH_ERROR`.
+    Command(Vec<String>),
+}
+
+/// The function of a hook.
+pub type HookFunction =
+    dyn Fn(HookContext) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync;
 
 /// After which end of a step a hook runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,28 +78,27 @@ impl Hook {
         Self::new(name, HookEvent::Failure, run)
     }
 
+    /// A hook that starts a program; the first word is the program and the name of the hook.
+    pub fn command(on: HookEvent, words: Vec<String>) -> Self {
+        let name = words.first().cloned().unwrap_or_default();
+        Self { name, on, action: HookAction::Command(words) }
+    }
+
     fn new<F, R>(name: impl Into<String>, on: HookEvent, run: F) -> Self
     where
         F: Fn(HookContext) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        Self { name: name.into(), on, run: Arc::new(move |context| Box::pin(run(context))) }
-    }
-
-    /// Runs it.
-    ///
-    /// # Errors
-    /// Whatever it returns; the caller records it.
-    pub async fn run(&self, context: HookContext) -> Result<(), BoxError> {
-        (self.run)(context).await
+        let function: Arc<HookFunction> = Arc::new(move |context| Box::pin(run(context)));
+        Self { name: name.into(), on, action: HookAction::Function(function) }
     }
 }
 
-impl fmt::Debug for Hook {
+impl fmt::Debug for HookAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hook")
-            .field("name", &self.name)
-            .field("on", &self.on)
-            .finish_non_exhaustive()
+        match self {
+            Self::Function(_) => f.write_str("Function"),
+            Self::Command(words) => f.debug_tuple("Command").field(words).finish(),
+        }
     }
 }

@@ -43,7 +43,10 @@ mod selection;
 mod unit_test;
 
 pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
-pub use check::{AssetCheck, CheckBody, CheckContext, CheckResult, CheckSeverity, SAMPLED_ROWS};
+pub use check::{
+    Aggregate, AggregateWatch, AssetCheck, CheckBody, CheckContext, CheckResult, CheckSeverity,
+    SAMPLED_ROWS, Watch,
+};
 pub use compute::{BoxError, Compute, InputSchema, Resolution};
 pub use config::{
     Config, ConfigMapping, ConfigSchema, Entry, Environment, Field, Secret, Shape, Tree,
@@ -61,7 +64,7 @@ pub use function::{
     struct_field, typed_array,
 };
 pub use graph::AssetGraph;
-pub use hook::{Hook, HookContext, HookEvent};
+pub use hook::{Hook, HookAction, HookContext, HookEvent, HookFunction};
 pub use job::{Job, JobTarget};
 pub use key::{AssetKey, InvalidKey};
 pub use logger::{Logger, USER_FIELDS};

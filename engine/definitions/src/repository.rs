@@ -153,6 +153,14 @@ impl Repository {
         self
     }
 
+    /// The repository whose assets are stored by the IO manager of this name, unless they name
+    /// another; `default` is a Parquet one in the home, which needs no definition.
+    #[must_use]
+    pub fn with_default_io_manager(mut self, name: impl Into<String>) -> Self {
+        self.default_io_manager = Some(name.into());
+        self
+    }
+
     /// The repository with a resource.
     #[must_use]
     pub fn with_resource(mut self, name: impl Into<String>, resource: ResourceDefinition) -> Self {

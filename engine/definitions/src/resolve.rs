@@ -3,6 +3,7 @@
 mod graph;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -22,6 +23,8 @@ pub type IoManagers = BTreeMap<String, Arc<dyn IoManager>>;
 pub struct Resolved {
     /// The repository's name.
     pub name: String,
+    /// The project folder, if there is one.
+    pub root: Option<PathBuf>,
     /// Who reads whom.
     pub graph: AssetGraph,
     /// Every asset by its key.
@@ -59,6 +62,8 @@ pub struct ResolvedInput {
     pub name: String,
     /// The asset.
     pub key: AssetKey,
+    /// The IO manager that loads it; the one that stored it if it is open.
+    pub io_manager: Option<String>,
 }
 
 impl Repository {
@@ -138,6 +143,7 @@ impl Repository {
         }
         Ok(Resolved {
             name: self.name.clone(),
+            root: self.root.clone(),
             graph,
             assets: resolved,
             io_managers: io_managers.clone(),
@@ -219,7 +225,11 @@ fn find_inputs(asset: &Asset, index: &KeyIndex) -> (Vec<ResolvedInput>, Vec<Diag
     let (mut found, mut lost) = (Vec::new(), Vec::new());
     for input in &asset.inputs {
         match index.find(&input.reference, Some(&asset.key)) {
-            Found::One(key) => found.push(ResolvedInput { name: input.name.clone(), key }),
+            Found::One(key) => found.push(ResolvedInput {
+                name: input.name.clone(),
+                key,
+                io_manager: input.io_manager.clone(),
+            }),
             Found::Several(keys) => {
                 lost.push(several(&input.reference.to_string(), &keys).at(place(asset, input)));
             }
@@ -281,22 +291,31 @@ fn io_manager_problems(asset: &Asset, name: &str, managers: &IoManagers) -> Vec<
     if asset.is_external() {
         return Vec::new();
     }
+    let unknown = asset.inputs.iter().filter_map(|input| {
+        let name = input.io_manager.as_ref().filter(|name| !managers.contains_key(*name))?;
+        let message = format!(
+            "input `{}` of `{}` is to be loaded by `{name}`, which is no IO manager",
+            input.name, asset.key
+        );
+        let near = nearest(name, managers.keys().map(String::as_str));
+        Some(Diagnostic::error(Code::IoManager, message).at(place(asset, input)).did_you_mean(near))
+    });
+    let mut problems: Vec<Diagnostic> = unknown.collect();
     let Some(manager) = managers.get(name) else {
         let message =
             format!("`{}` is to be stored by `{name}`, which is no IO manager", asset.key);
         let diagnostic = Diagnostic::error(Code::IoManager, message).at(asset.place.clone());
-        return vec![diagnostic.did_you_mean(nearest(name, managers.keys().map(String::as_str)))];
+        problems.push(diagnostic.did_you_mean(nearest(name, managers.keys().map(String::as_str))));
+        return problems;
     };
     let wrong = manager.check_options(&asset.storage.options);
-    wrong
-        .into_iter()
-        .map(|problem| {
-            let message = format!("`{}`: {}", asset.key, problem.message);
-            Diagnostic::error(Code::IoManager, message)
-                .at(asset.place.clone())
-                .did_you_mean(problem.suggestion)
-        })
-        .collect()
+    problems.extend(wrong.into_iter().map(|problem| {
+        let message = format!("`{}`: {}", asset.key, problem.message);
+        Diagnostic::error(Code::IoManager, message)
+            .at(asset.place.clone())
+            .did_you_mean(problem.suggestion)
+    }));
+    problems
 }
 
 fn check_asset(

@@ -3,7 +3,7 @@
 //! The words are dbt's (`given`, `expect`). A test says only the columns that it is about: those
 //! that no row names are null in what is given, and are not looked at in what is expected.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
@@ -67,104 +67,126 @@ impl UnitTest {
         index: &KeyIndex,
         asset: impl Fn(&AssetKey) -> Option<&'a ResolvedAsset>,
     ) -> Result<Option<ResolvedUnitTest>, Vec<Diagnostic>> {
-        let refuse = |message: String, place: &Place| {
-            Diagnostic::error(Code::UnitTest, message).at(place.clone())
-        };
-        let (name, place) = (&self.name, &self.place);
-        let key = match index.find(&self.asset, None) {
-            Found::One(key) => key,
+        let key = self.find(index).map_err(|problem| vec![problem])?;
+        let Some(tested) = asset(&key) else { return Ok(None) };
+        self.testable(tested).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let given = self.given_rows(index, tested, asset, &mut problems);
+        let expect = self.expected_rows(tested, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let (name, place) = (self.name.clone(), self.place.clone());
+        Ok(given.zip(expect).map(|(given, expect)| ResolvedUnitTest {
+            name,
+            asset: key,
+            given,
+            expect,
+            place,
+        }))
+    }
+
+    fn refuse(&self, message: &str, place: &Place) -> Diagnostic {
+        let message = format!("test `{}` {message}", self.name);
+        Diagnostic::error(Code::UnitTest, message).at(place.clone())
+    }
+
+    fn find(&self, index: &KeyIndex) -> Result<AssetKey, Diagnostic> {
+        match index.find(&self.asset, None) {
+            Found::One(key) => Ok(key),
             Found::Several(keys) => {
                 let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
                 let message =
-                    format!("`{}` of test `{name}` could be {}", self.asset, keys.join(" or "));
-                return Err(vec![refuse(message, place).help("write the whole key")]);
+                    format!("is of `{}`, which could be {}", self.asset, keys.join(" or "));
+                Err(self.refuse(&message, &self.place).help("write the whole key"))
             }
             Found::None { nearest } => {
-                let message = format!("test `{name}` is of `{}`, which is no asset", self.asset);
+                let message = format!("is of `{}`, which is no asset", self.asset);
                 let near = nearest.map(|key| key.to_string());
-                return Err(vec![refuse(message, place).did_you_mean(near)]);
+                Err(self.refuse(&message, &self.place).did_you_mean(near))
             }
-        };
-        let Some(tested) = asset(&key) else { return Ok(None) };
-        let Body::Computed(compute) = &tested.asset.body else {
-            let message =
-                format!("test `{name}` is of `{key}`, which no query or function computes");
-            return Err(vec![refuse(message, place)]);
-        };
-        if let Some(resource) = compute.resources().first() {
-            let message = format!(
-                "test `{name}` is of `{key}`, which needs the resource `{}`",
-                resource.name
-            );
-            return Err(vec![
-                refuse(message, place).help("test it in Rust, with a resource given"),
-            ]);
         }
-        let mut problems = Vec::new();
-        let mut given: Vec<(&AssetKey, &Given)> = Vec::new();
+    }
+
+    fn testable(&self, tested: &ResolvedAsset) -> Result<(), Diagnostic> {
+        let key = &tested.asset.key;
+        let Body::Computed(compute) = &tested.asset.body else {
+            let message = format!("is of `{key}`, which no query or function computes");
+            return Err(self.refuse(&message, &self.place));
+        };
+        match compute.resources().first() {
+            None => Ok(()),
+            Some(resource) => {
+                let message =
+                    format!("is of `{key}`, which needs the resource `{}`", resource.name);
+                let help = "test it in Rust, with a resource given";
+                Err(self.refuse(&message, &self.place).help(help))
+            }
+        }
+    }
+
+    /// A table for each input; `None` if the columns of one are not known.
+    fn given_rows<'a>(
+        &self,
+        index: &KeyIndex,
+        tested: &ResolvedAsset,
+        asset: impl Fn(&AssetKey) -> Option<&'a ResolvedAsset>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Vec<RecordBatch>> {
+        let key = &tested.asset.key;
+        let mut given: HashMap<AssetKey, &Given> = HashMap::new();
         for rows in &self.given {
-            let found = match index.find(&rows.asset, Some(&key)) {
-                Found::One(found) => Some(found),
-                _ => None,
-            };
-            let input = tested.inputs.iter().find(|input| Some(&input.key) == found.as_ref());
-            match input {
-                Some(input) => given.push((&input.key, rows)),
-                None => {
-                    let message = format!(
-                        "test `{name}` gives `{}`, which `{key}` does not read",
-                        rows.asset
-                    );
+            match index.find(&rows.asset, Some(key)) {
+                Found::One(found) if tested.inputs.iter().any(|input| input.key == found) => {
+                    given.insert(found, rows);
+                }
+                _ => {
+                    let message = format!("gives `{}`, which `{key}` does not read", rows.asset);
                     let inputs = tested.inputs.iter().map(|input| input.key.as_str());
                     let near = nearest(&rows.asset.to_string(), inputs);
-                    problems.push(refuse(message, &rows.place).did_you_mean(near));
+                    problems.push(self.refuse(&message, &rows.place).did_you_mean(near));
                 }
             }
         }
         let mut tables = Vec::new();
         for input in &tested.inputs {
-            let Some(schema) = asset(&input.key).and_then(|found| found.schema.as_ref()) else {
-                return if problems.is_empty() { Ok(None) } else { Err(problems) };
-            };
-            let rows = given.iter().find(|(key, _)| **key == input.key).map(|(_, given)| given);
-            let (rows, place) = rows.map_or((&[][..], place), |given| (&given.rows, &given.place));
-            match table(rows, schema) {
+            let schema = asset(&input.key)?.schema.as_ref()?;
+            let rows = given.get(&input.key);
+            let place = rows.map_or(&self.place, |given| &given.place);
+            match table(rows.map_or(&[], |given| given.rows.as_slice()), schema) {
                 Ok(batch) => tables.push(batch),
                 Err(wrong) => problems.extend(wrong.into_iter().map(|(wrong, near)| {
-                    let message = format!("test `{name}` gives `{}`: {wrong}", input.key);
-                    refuse(message, place).did_you_mean(near)
+                    let message = format!("gives `{}`: {wrong}", input.key);
+                    self.refuse(&message, place).did_you_mean(near)
                 })),
             }
         }
-        let Some(schema) = &tested.schema else {
-            return if problems.is_empty() { Ok(None) } else { Err(problems) };
-        };
+        Some(tables)
+    }
+
+    /// The expected rows with the columns that any of them names; `None` if the columns of the
+    /// asset are not known.
+    fn expected_rows(
+        &self,
+        tested: &ResolvedAsset,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<RecordBatch> {
+        let schema = tested.schema.as_ref()?;
         let named: BTreeSet<&String> =
             self.expect.iter().filter_map(Value::as_object).flat_map(|row| row.keys()).collect();
-        let expected = table(&self.expect, schema).and_then(|batch| {
-            let compared =
-                |(at, field): (usize, &Arc<Field>)| named.contains(field.name()).then_some(at);
-            let columns: Vec<usize> =
-                schema.fields().iter().enumerate().filter_map(compared).collect();
+        let compared = schema.fields().iter().enumerate();
+        let compared = compared.filter(|(_, field)| named.contains(field.name()));
+        let columns: Vec<usize> = compared.map(|(at, _)| at).collect();
+        let rows = table(&self.expect, schema).and_then(|batch| {
             batch.project(&columns).map_err(|error| vec![(error.to_string(), None)])
         });
-        match expected {
-            Ok(expect) if problems.is_empty() => Ok(Some(ResolvedUnitTest {
-                name: name.clone(),
-                asset: key,
-                given: tables,
-                expect,
-                place: place.clone(),
-            })),
-            Ok(_) => Err(problems),
-            Err(wrong) => {
-                problems.extend(wrong.into_iter().map(|(wrong, near)| {
-                    let message = format!("test `{name}` expects of `{key}`: {wrong}");
-                    refuse(message, &self.expect_place).did_you_mean(near)
-                }));
-                Err(problems)
-            }
-        }
+        rows.map_err(|wrong| {
+            problems.extend(wrong.into_iter().map(|(wrong, near)| {
+                let message = format!("expects of `{}`: {wrong}", tested.asset.key);
+                self.refuse(&message, &self.expect_place).did_you_mean(near)
+            }));
+        })
+        .ok()
     }
 }
 

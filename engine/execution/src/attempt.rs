@@ -12,7 +12,7 @@ use arrowsmith_io_manager::{
 use datafusion::physical_plan::ExecutionPlan;
 use uuid::Uuid;
 
-use crate::checks::{Evaluated, evaluate, row_checks};
+use crate::checks::{Evaluated, evaluate, watched_checks};
 use crate::node::{Node, NodeOutput};
 use crate::record::{code_version, inputs_label};
 use crate::watch::WatchExec;
@@ -148,7 +148,7 @@ async fn write(
         }
     }
     let rows = match resolved {
-        Some(resolved) => row_checks(resolved, &plan.schema())?,
+        Some(resolved) => watched_checks(resolved, &plan.schema())?,
         None => Arc::default(),
     };
     let manager = engine.manager(&declared.io_manager)?;

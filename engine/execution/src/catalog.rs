@@ -47,7 +47,7 @@ impl Engine {
         let emitted = self.instance.outputs(run).await?;
         let is_it = |record: &&OutputRecord| record.step_key == step && record.output == output;
         let record = emitted.iter().find(is_it).ok_or_else(missing)?;
-        let table = self.emitted(record).await?.ok_or_else(missing)?;
+        let table = self.emitted(record, None).await?.ok_or_else(missing)?;
         let context = ComputeContext::new(StepInfo::default(), Arc::clone(&self.session))
             .with_inputs(vec![BoundInput::new(output, step, table)]);
         let failed = |source| Error::Source { asset: format!("{step}.{output}"), source };
@@ -58,15 +58,17 @@ impl Engine {
     pub(crate) async fn emitted(
         &self,
         record: &OutputRecord,
+        manager: Option<&str>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some(stored) = &record.stored {
-            return Ok(Some(self.manager(&record.io_manager)?.provider(stored)?));
+            let manager = self.manager(manager.unwrap_or(&record.io_manager))?;
+            return Ok(Some(manager.provider(stored)?));
         }
         let made = match &record.asset {
             Some(_) => self.version(record.version).await?,
             None => None,
         };
-        made.map(|made| self.stored_table(&made)).transpose()
+        made.map(|made| self.load(&made, manager)).transpose()
     }
 
     /// The rows of an asset that Arrowsmith only reads; `None` if it is another.
@@ -78,6 +80,18 @@ impl Engine {
                 source.provider().await.map(Some).map_err(failed)
             }
             Body::Computed(_) | Body::Graph { .. } => Ok(None),
+        }
+    }
+
+    /// The rows of a version, loaded by the manager of this name, else by the one that stored it.
+    pub(crate) fn load(
+        &self,
+        made: &Materialization,
+        manager: Option<&str>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        match manager {
+            Some(manager) => Ok(self.manager(manager)?.provider(&made.stored)?),
+            None => self.stored_table(made),
         }
     }
 

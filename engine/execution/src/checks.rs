@@ -9,7 +9,7 @@ use arrowsmith_definitions::{
 use arrowsmith_instance::Event;
 use arrowsmith_io_manager::{IoManager, StoredTable};
 
-use crate::watch::RowCheck;
+use crate::watch::WatchedCheck;
 
 /// What a check has found of one asset.
 #[derive(Debug)]
@@ -20,15 +20,15 @@ pub(crate) struct Evaluated {
     pub(crate) blocking: Option<String>,
 }
 
-/// The checks of single rows, which are evaluated while the rows are written.
-pub(crate) fn row_checks(
+/// The checks that are evaluated while the rows are written.
+pub(crate) fn watched_checks(
     resolved: &ResolvedAsset,
     schema: &SchemaRef,
-) -> Result<Arc<[RowCheck]>, BoxError> {
+) -> Result<Arc<[WatchedCheck]>, BoxError> {
     let mut checks = Vec::new();
     for (at, check) in resolved.asset.checks.iter().enumerate() {
-        if let Some(failing) = check.body.failing_rows(schema)? {
-            checks.push(RowCheck::new(at, failing));
+        if let Some(watch) = check.body.watch(schema)? {
+            checks.push(WatchedCheck::new(at, watch)?);
         }
     }
     Ok(checks.into())
@@ -39,17 +39,18 @@ pub(crate) async fn evaluate(
     resolved: &ResolvedAsset,
     stored: &Arc<StoredTable>,
     manager: &Arc<dyn IoManager>,
-    rows: &[RowCheck],
+    watched: &[WatchedCheck],
     step: &ComputeContext,
 ) -> Result<Vec<Evaluated>, BoxError> {
     let mut evaluated = Vec::new();
     for (at, check) in resolved.asset.checks.iter().enumerate() {
-        let result = match rows.iter().find(|rows| rows.at == at) {
-            Some(rows) => rows.result(),
+        let result = match watched.iter().find(|watched| watched.at == at) {
+            Some(watched) => watched.result(),
             None => {
                 let context = CheckContext {
                     key: resolved.asset.key.clone(),
                     table: manager.provider(stored)?,
+                    row_count: stored.row_count,
                     step: step.clone(),
                 };
                 check.body.evaluate(context).await

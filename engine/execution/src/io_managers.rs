@@ -39,7 +39,8 @@ pub fn open_io_managers(
             },
         }
     }
-    if repository.default_io_manager.is_none() && !open.contains_key("default") {
+    let is_default = repository.default_io_manager.as_deref().is_none_or(|name| name == "default");
+    if is_default && !open.contains_key("default") {
         match open_one("default", &IoManagerSettings::default(), base, home) {
             Ok(manager) => {
                 open.insert("default".to_owned(), manager);

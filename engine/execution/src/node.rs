@@ -51,6 +51,8 @@ pub(crate) struct NodeInput {
     pub(crate) gathered: bool,
     /// Whether it only orders, so that no value is loaded.
     pub(crate) is_nothing: bool,
+    /// The IO manager that loads it, if it is not the one that stored it.
+    pub(crate) io_manager: Option<String>,
     pub(crate) sources: Vec<NodeSource>,
 }
 

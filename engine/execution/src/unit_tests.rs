@@ -45,21 +45,24 @@ pub enum TestOutcome {
 }
 
 impl Engine {
-    /// Computes the asset of a test from what is given, and compares the rows, in any order.
-    pub async fn unit_test(&self, test: &ResolvedUnitTest) -> TestOutcome {
-        let rows = tokio::select! {
-            rows = caught(self.tested_rows(test)) => rows,
+    /// Computes the asset of a test from what is given, and compares the rows, in any order; also
+    /// how long it took.
+    pub async fn unit_test(&self, test: &ResolvedUnitTest) -> (TestOutcome, Duration) {
+        let began = self.clock.now();
+        let outcome = tokio::select! {
+            rows = caught(self.tested_rows(test)) => match rows {
+                Ok(Ok(rows)) => compare(&test.expect, &rows)
+                    .unwrap_or_else(|error| TestOutcome::Failed(chain(&*error))),
+                Ok(Err(error)) => TestOutcome::Failed(chain(&*error)),
+                Err(panic) => TestOutcome::Failed(panic.to_string()),
+            },
             () = self.clock.sleep(LIMIT) => {
                 let seconds = LIMIT.as_secs();
-                return TestOutcome::Failed(format!("it took longer than its limit of {seconds} s"));
+                TestOutcome::Failed(format!("it took longer than its limit of {seconds} s"))
             }
         };
-        match rows {
-            Ok(Ok(rows)) => compare(&test.expect, &rows)
-                .unwrap_or_else(|error| TestOutcome::Failed(chain(&*error))),
-            Ok(Err(error)) => TestOutcome::Failed(chain(&*error)),
-            Err(panic) => TestOutcome::Failed(panic.to_string()),
-        }
+        let took = (self.clock.now() - began).try_into().unwrap_or_default();
+        (outcome, Duration::from_micros(took))
     }
 
     async fn tested_rows(&self, test: &ResolvedUnitTest) -> Result<Vec<RecordBatch>, BoxError> {

@@ -1,11 +1,15 @@
-//! Watches rows as they stream by: counts them, and evaluates the checks of single rows.
+//! Watches rows as they stream by: counts them, and evaluates checks.
+
+mod aggregate;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aggregate::Aggregates;
+use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use arrowsmith_definitions::{BoxError, CheckResult, SAMPLED_ROWS};
+use arrowsmith_definitions::{BoxError, CheckResult, SAMPLED_ROWS, Watch};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
@@ -17,13 +21,18 @@ use futures::StreamExt;
 
 use crate::Counters;
 
-/// A check of single rows, and what it has found so far.
+/// A check that is evaluated while rows stream by, and what it has found so far.
 #[derive(Debug)]
-pub(crate) struct RowCheck {
+pub(crate) struct WatchedCheck {
     /// Which of the asset's checks it is.
     pub(crate) at: usize,
-    failing: Arc<dyn PhysicalExpr>,
-    found: Mutex<Found>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Rows { failing: Arc<dyn PhysicalExpr>, found: Mutex<Found> },
+    Aggregates(Aggregates),
 }
 
 #[derive(Debug, Default)]
@@ -33,32 +42,51 @@ struct Found {
     sampled_rows: usize,
 }
 
-impl RowCheck {
-    pub(crate) fn new(at: usize, failing: Arc<dyn PhysicalExpr>) -> Self {
-        Self { at, failing, found: Mutex::default() }
+impl Found {
+    fn look(&mut self, batch: &RecordBatch, fails: &BooleanArray) -> Result<()> {
+        let rows = fails.true_count();
+        self.rows += rows as u64;
+        let wanted = SAMPLED_ROWS.saturating_sub(self.sampled_rows).min(rows);
+        if wanted > 0 {
+            self.sample.push(filter_record_batch(batch, fails)?.slice(0, wanted));
+            self.sampled_rows += wanted;
+        }
+        Ok(())
+    }
+}
+
+impl WatchedCheck {
+    pub(crate) fn new(at: usize, watch: Watch) -> Result<Self> {
+        let state = match watch {
+            Watch::FailingRows(failing) => State::Rows { failing, found: Mutex::default() },
+            Watch::Aggregates(watch) => State::Aggregates(Aggregates::new(watch)?),
+        };
+        Ok(Self { at, state })
     }
 
     fn look(&self, batch: &RecordBatch) -> Result<()> {
-        let fails = self.failing.evaluate(batch)?.into_array(batch.num_rows())?;
-        let fails = as_boolean_array(&fails)?;
-        let rows = fails.true_count();
-        if rows == 0 {
-            return Ok(());
+        match &self.state {
+            State::Aggregates(aggregates) => aggregates.look(batch),
+            State::Rows { failing, found } => {
+                let fails = failing.evaluate(batch)?.into_array(batch.num_rows())?;
+                let fails = as_boolean_array(&fails)?;
+                if fails.true_count() == 0 {
+                    return Ok(());
+                }
+                found.lock().unwrap_or_else(PoisonError::into_inner).look(batch, fails)
+            }
         }
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.rows += rows as u64;
-        let wanted = SAMPLED_ROWS.saturating_sub(found.sampled_rows).min(rows);
-        if wanted > 0 {
-            found.sample.push(filter_record_batch(batch, fails)?.slice(0, wanted));
-            found.sampled_rows += wanted;
-        }
-        Ok(())
     }
 
     /// What came of it, once all rows have streamed by.
     pub(crate) fn result(&self) -> Result<CheckResult, BoxError> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        CheckResult::of_rows(found.rows, &found.sample)
+        match &self.state {
+            State::Aggregates(aggregates) => aggregates.result(),
+            State::Rows { found, .. } => {
+                let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                CheckResult::of_rows(found.rows, &found.sample)
+            }
+        }
     }
 }
 
@@ -67,14 +95,14 @@ impl RowCheck {
 pub(crate) struct WatchExec {
     input: Arc<dyn ExecutionPlan>,
     counters: Arc<Counters>,
-    checks: Arc<[RowCheck]>,
+    checks: Arc<[WatchedCheck]>,
 }
 
 impl WatchExec {
     pub(crate) fn new(
         input: Arc<dyn ExecutionPlan>,
         counters: Arc<Counters>,
-        checks: Arc<[RowCheck]>,
+        checks: Arc<[WatchedCheck]>,
     ) -> Self {
         Self { input, counters, checks }
     }

@@ -3,8 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, FnArg, Ident, ItemFn, LitStr, Pat, Result, ReturnType, Type};
+use syn::{Error, Ident, ItemFn, LitStr, Result, ReturnType, Type};
 
+use crate::function::{self, Parameter, parameters};
 use crate::options::{Options, attributes, place};
 
 const OPTIONS: [&str; 13] = [
@@ -23,71 +24,12 @@ const OPTIONS: [&str; 13] = [
     "retry_delay_secs",
 ];
 
-/// A parameter: its name, its type, and the key that it reads if that is not its name.
-struct Parameter {
-    name: Ident,
-    ty: Type,
-    key: Option<LitStr>,
-}
-
 pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
-    let mut function: ItemFn = match syn::parse2(TokenStream::clone(item)) {
-        Ok(function) => function,
-        Err(error) => {
-            let error = error.to_compile_error();
-            return quote! { #error #item };
-        }
-    };
-    let parameters = parameters(&mut function);
-    let options = Options::parse(options, "asset", &OPTIONS);
-    let made = parameters.and_then(|parameters| definition(&function, &parameters, &options?));
-    // The function stays in the output also when the macro fails, so that editors keep working.
-    match made {
-        Ok(definition) => quote! { #function #definition },
-        Err(error) => {
-            let error = error.to_compile_error();
-            quote! { #function #error }
-        }
-    }
-}
-
-/// Takes `#[input]` off the parameters.
-fn parameters(function: &mut ItemFn) -> Result<Vec<Parameter>> {
-    let mut parameters = Vec::new();
-    for argument in &mut function.sig.inputs {
-        let FnArg::Typed(typed) = argument else {
-            return Err(Error::new(argument.span(), "an asset is a function without `self`"));
-        };
-        let mut key = None;
-        let mut kept = Vec::new();
-        for attribute in typed.attrs.drain(..) {
-            if attribute.path().is_ident("input") {
-                key = Some(input_key(&attribute)?);
-            } else {
-                kept.push(attribute);
-            }
-        }
-        typed.attrs = kept;
-        let Pat::Ident(name) = &*typed.pat else {
-            let message =
-                "a parameter has a plain name: the name says which upstream asset to read";
-            return Err(Error::new(typed.pat.span(), message));
-        };
-        parameters.push(Parameter { name: name.ident.clone(), ty: (*typed.ty).clone(), key });
-    }
-    Ok(parameters)
-}
-
-fn input_key(attribute: &Attribute) -> Result<LitStr> {
-    let mut key = None;
-    attribute.parse_nested_meta(|meta| {
-        if meta.path.is_ident("key") {
-            key = Some(meta.value()?.parse()?);
-            return Ok(());
-        }
-        Err(meta.error("unknown input option; expected `key`"))
-    })?;
-    key.ok_or_else(|| Error::new(attribute.span(), "write `#[input(key = \"…\")]`"))
+    function::expand(options, item, ("asset", &OPTIONS), |function, options| {
+        let parameters = parameters(function, "asset", &["key", "io_manager"])?;
+        let definition = definition(function, &parameters, options)?;
+        Ok(quote! { #function #definition })
+    })
 }
 
 #[expect(clippy::too_many_lines, reason = "one template reads better in one piece")]
@@ -105,16 +47,19 @@ fn definition(
             return Err(Error::new(name.span(), message));
         }
     };
-    let declared = parameters.iter().map(|Parameter { name, ty, key }| {
+    let declared = parameters.iter().map(|Parameter { name, ty, input }| {
         let text = name.to_string();
-        let rename = key.iter().map(|key| {
+        let rename = input.key.iter().map(|key| {
             quote! { declaration.rename(#text, &::arrowsmith::AssetReference::to(&key(#key))); }
+        });
+        let loaded = input.io_manager.iter().map(|manager| {
+            quote! { declaration.load_by(#text, #manager); }
         });
         let declare = quote_spanned! { ty.span() =>
             <#ty as ::arrowsmith::AssetParam>::declare(#text, &mut declaration);
         };
         let place = place(name.span());
-        quote! { #declare declaration.place(#text, &#place); #(#rename)* }
+        quote! { #declare declaration.place(#text, &#place); #(#rename)* #(#loaded)* }
     });
     let extracted = parameters.iter().enumerate().map(|(i, Parameter { name, ty, .. })| {
         let (text, variable) = (name.to_string(), format_ident!("parameter_{i}"));
@@ -146,8 +91,8 @@ fn definition(
         None => LitStr::new(name.to_string().trim_start_matches("r#"), name.span()),
     };
     check_key(&key_text)?;
-    for Parameter { key, .. } in parameters {
-        key.as_ref().map_or(Ok(()), check_key)?;
+    for Parameter { input, .. } in parameters {
+        input.key.as_ref().map_or(Ok(()), check_key)?;
     }
     // Tokens rather than text, so that comments and spacing are not code.
     let code = {

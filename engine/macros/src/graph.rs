@@ -3,49 +3,30 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{
-    Error, FnArg, GenericArgument, Ident, ItemFn, LitStr, Pat, PathArguments, Result, ReturnType,
-    Type,
-};
+use syn::{Error, GenericArgument, Ident, ItemFn, LitStr, PathArguments, Result, ReturnType, Type};
 
+use crate::function::{self, Parameter, parameters};
 use crate::options::{Options, description, place};
 
 const OPTIONS: [&str; 3] = ["name", "description", "outputs"];
 
 pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
-    let function: ItemFn = match syn::parse2(TokenStream::clone(item)) {
-        Ok(function) => function,
-        Err(error) => {
-            let error = error.to_compile_error();
-            return quote! { #error #item };
-        }
-    };
-    let options = Options::parse(options, "graph", &OPTIONS);
-    let made = options.and_then(|options| definition(&function, &options));
-    made.unwrap_or_else(|error| {
-        let error = error.to_compile_error();
-        quote! { #function #error }
+    function::expand(options, item, ("graph", &OPTIONS), |function, options| {
+        let inputs = inputs(parameters(function, "graph", &[])?)?;
+        definition(function, inputs, options)
     })
 }
 
 /// Each input: its name, and the type of the value that its handle holds.
-fn inputs(function: &ItemFn) -> Result<Vec<(Ident, Type)>> {
-    let mut inputs = Vec::new();
-    for argument in &function.sig.inputs {
-        let FnArg::Typed(typed) = argument else {
-            return Err(Error::new(argument.span(), "a graph is a function without `self`"));
-        };
-        let Pat::Ident(name) = &*typed.pat else {
-            let message = "a parameter has a plain name, which is that of the input";
-            return Err(Error::new(typed.pat.span(), message));
-        };
-        let Some(value) = handle_value(&typed.ty) else {
+fn inputs(parameters: Vec<Parameter>) -> Result<Vec<(Ident, Type)>> {
+    let value = |Parameter { name, ty, .. }: Parameter| match handle_value(&ty) {
+        Some(value) => Ok((name, value.clone())),
+        None => {
             let message = "an input of a graph is a `Handle<T>` of what its nodes take";
-            return Err(Error::new(typed.ty.span(), message));
-        };
-        inputs.push((name.ident.clone(), value.clone()));
-    }
-    Ok(inputs)
+            Err(Error::new(ty.span(), message))
+        }
+    };
+    parameters.into_iter().map(value).collect()
 }
 
 fn handle_value(ty: &Type) -> Option<&Type> {
@@ -58,7 +39,11 @@ fn handle_value(ty: &Type) -> Option<&Type> {
     })
 }
 
-fn definition(function: &ItemFn, options: &Options) -> Result<TokenStream> {
+fn definition(
+    function: &ItemFn,
+    inputs: Vec<(Ident, Type)>,
+    options: &Options,
+) -> Result<TokenStream> {
     if let Some(asyncness) = &function.sig.asyncness {
         let message = "a graph only wires ops; it is no async function";
         return Err(Error::new(asyncness.span(), message));
@@ -69,7 +54,6 @@ fn definition(function: &ItemFn, options: &Options) -> Result<TokenStream> {
         ReturnType::Type(_, ty) => &**ty,
         ReturnType::Default => &unit,
     };
-    let inputs = inputs(function)?;
     let (names, values): (Vec<Ident>, Vec<Type>) = inputs.into_iter().unzip();
     let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
     let graph_name = match options.text("name")? {

@@ -7,6 +7,7 @@
 
 mod asset;
 mod columns;
+mod function;
 mod graph;
 mod op;
 mod options;

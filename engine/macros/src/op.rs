@@ -3,11 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Error, Expr, FnArg, GenericArgument, Ident, ItemFn, LitStr, Pat, PathArguments,
-    Result, ReturnType, Type,
-};
+use syn::{Error, GenericArgument, Ident, ItemFn, LitStr, PathArguments, Result, ReturnType, Type};
 
+use crate::function::{self, Parameter, parameters};
 use crate::options::{Options, attributes, place};
 
 const OPTIONS: [&str; 10] = [
@@ -32,14 +30,6 @@ const TEXTS: [(&str, &str); 3] = [
 /// Parameters of these types are no inputs; traits cannot tell, so their names do.
 const EXTRACTORS: [&str; 3] = ["OpContext", "Config", "Resource"];
 
-/// A parameter and what it is.
-struct Parameter {
-    name: Ident,
-    ty: Type,
-    default: Option<Expr>,
-    kind: Kind,
-}
-
 #[derive(PartialEq)]
 enum Kind {
     /// Comes with the context: the context itself, configuration, a resource.
@@ -63,61 +53,30 @@ enum Emission {
 }
 
 pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
-    let mut function: ItemFn = match syn::parse2(TokenStream::clone(item)) {
-        Ok(function) => function,
-        Err(error) => {
-            let error = error.to_compile_error();
-            return quote! { #error #item };
+    function::expand(options, item, ("op", &OPTIONS), |function, options| {
+        let mut parameters = parameters(function, "op", &["default", "io_manager"])?;
+        for Parameter { name, .. } in &mut parameters {
+            // `_after: Nothing` is an input `after`, which the function does not use.
+            let text = name.to_string();
+            *name = Ident::new(text.trim_start_matches('_'), name.span());
         }
-    };
-    let parameters = parameters(&mut function);
-    let options = Options::parse(options, "op", &OPTIONS);
-    let made = parameters.and_then(|parameters| definition(&function, &parameters, &options?));
-    made.unwrap_or_else(|error| {
-        let error = error.to_compile_error();
-        quote! { #function #error }
+        definition(function, &parameters, options)
     })
 }
 
-/// Takes `#[input]` off the parameters.
-fn parameters(function: &mut ItemFn) -> Result<Vec<Parameter>> {
-    let mut parameters = Vec::new();
-    for argument in &mut function.sig.inputs {
-        let FnArg::Typed(typed) = argument else {
-            return Err(Error::new(argument.span(), "an op is a function without `self`"));
-        };
-        let mut default = None;
-        for attribute in typed.attrs.extract_if(.., |a| a.path().is_ident("input")) {
-            default = Some(input_default(&attribute)?);
+impl Kind {
+    fn of(parameter: &Parameter) -> Self {
+        match last_segment(&parameter.ty) {
+            Some((name, _)) if EXTRACTORS.iter().any(|known| name == known) => Self::Extractor,
+            Some((name, _)) if name == "Nothing" => Self::Nothing,
+            _ => Self::Input,
         }
-        let Pat::Ident(name) = &*typed.pat else {
-            let message = "a parameter has a plain name, which is that of the input";
-            return Err(Error::new(typed.pat.span(), message));
-        };
-        let kind = match last_segment(&typed.ty) {
-            Some((name, _)) if EXTRACTORS.iter().any(|known| name == known) => Kind::Extractor,
-            Some((name, _)) if name == "Nothing" => Kind::Nothing,
-            _ => Kind::Input,
-        };
-        // `_after: Nothing` is an input `after`, which the function does not use.
-        let text = name.ident.to_string();
-        let name = Ident::new(text.trim_start_matches('_'), name.ident.span());
-        let ty = (*typed.ty).clone();
-        parameters.push(Parameter { name, ty, default, kind });
     }
-    Ok(parameters)
 }
 
-fn input_default(attribute: &Attribute) -> Result<Expr> {
-    let mut default = None;
-    attribute.parse_nested_meta(|meta| {
-        if meta.path.is_ident("default") {
-            default = Some(meta.value()?.parse()?);
-            return Ok(());
-        }
-        Err(meta.error("unknown input option; expected `default`"))
-    })?;
-    default.ok_or_else(|| Error::new(attribute.span(), "write `#[input(default = …)]`"))
+/// The parameters that values are wired to.
+fn inputs(parameters: &[Parameter]) -> impl Iterator<Item = &Parameter> {
+    parameters.iter().filter(|parameter| Kind::of(parameter) != Kind::Extractor)
 }
 
 /// The last name of a path, and its first type argument.
@@ -223,11 +182,10 @@ fn call(
     parameters: &[Parameter],
     outputs: &[Output],
 ) -> TokenStream {
-    let inputs = || parameters.iter().filter(|p| p.kind != Kind::Extractor);
-    let arguments = inputs().map(|Parameter { name, ty, .. }| {
+    let arguments = inputs(parameters).map(|Parameter { name, ty, .. }| {
         quote! { #name: impl ::arrowsmith::IntoInput<#ty> }
     });
-    let connected = inputs().map(|Parameter { name, ty, .. }| {
+    let connected = inputs(parameters).map(|Parameter { name, ty, .. }| {
         let text = name.to_string();
         quote! { .connect::<#ty>(#text, #name) }
     });
@@ -264,15 +222,17 @@ fn op(
     options: &Options,
 ) -> Result<TokenStream> {
     let (name, visibility) = (&function.sig.ident, &function.vis);
-    let declared = parameters.iter().filter(|p| p.kind == Kind::Extractor).map(|p| {
+    let extractors = parameters.iter().filter(|p| Kind::of(p) == Kind::Extractor);
+    let declared = extractors.map(|p| {
         let (ty, text) = (&p.ty, p.name.to_string());
         quote_spanned! { ty.span() =>
             <#ty as ::arrowsmith::AssetParam>::declare(#text, &mut declaration);
         }
     });
-    let extracted = parameters.iter().enumerate().map(|(i, Parameter { name, ty, kind, .. })| {
+    let extracted = parameters.iter().enumerate().map(|(i, parameter)| {
+        let Parameter { name, ty, .. } = parameter;
         let (text, variable) = (name.to_string(), format_ident!("parameter_{i}"));
-        match kind {
+        match Kind::of(parameter) {
             Kind::Extractor => quote_spanned! { ty.span() =>
                 let #variable = <#ty as ::arrowsmith::AssetParam>::extract(#text, &context).await?;
             },
@@ -307,18 +267,21 @@ fn op(
             Emission::Optional => quote! { .with_optional::<#ty>(#name, #value)? },
             Emission::Dynamic => quote! { .with_dynamic::<#ty>(#name, #value)? },
         });
-    let inputs = parameters.iter().filter(|p| p.kind != Kind::Extractor).map(|p| {
+    let inputs = inputs(parameters).map(|p| {
         let (ty, text) = (&p.ty, p.name.to_string());
-        let value_type = match (&p.kind, inside(ty, "Vec")) {
+        let value_type = match (Kind::of(p), inside(ty, "Vec")) {
             (Kind::Nothing, _) => quote! { ::arrowsmith::ValueType::nothing() },
             (_, Some(item)) => quote! { ::arrowsmith::ValueType::vec_of::<#item>() },
             _ => quote_spanned! { ty.span() => ::arrowsmith::ValueType::of::<#ty>() },
         };
-        let default = match &p.default {
+        let default = match &p.input.default {
             Some(default) => quote! { ::arrowsmith::default_value::<#ty>(#default) },
             None => quote! { ::std::option::Option::None },
         };
-        quote! { .input(#text, #value_type, #default) }
+        let loaded = p.input.io_manager.iter().map(|manager| {
+            quote! { .with_input_manager(#text, #manager) }
+        });
+        quote! { .input(#text, #value_type, #default) #(#loaded)* }
     });
     let given = outputs.iter().map(|Output { name, ty, emission }| match emission {
         Emission::Required => quote_spanned! { ty.span() => .with_output::<#ty>(#name) },

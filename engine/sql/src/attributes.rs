@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrowsmith_definitions::{Asset, Attributes, Backoff, Jitter, RetryPolicy};
+use arrowsmith_definitions::{Asset, Attributes, Backoff, Hook, HookEvent, Jitter, RetryPolicy};
 
 use crate::document::Reader;
 
@@ -41,7 +41,7 @@ pub(crate) fn read_attributes(reader: &mut Reader<'_>) -> Attributes {
     attributes
 }
 
-/// `io_manager partition_by [io] [retry] timeout pool`.
+/// `io_manager partition_by [io] [retry] timeout pool on_success on_failure`.
 pub(crate) fn read_storage_and_policy(reader: &mut Reader<'_>, asset: &mut Asset) {
     asset.storage.io_manager = reader.string("io_manager");
     asset.storage.partition_by = reader.strings("partition_by");
@@ -52,32 +52,38 @@ pub(crate) fn read_storage_and_policy(reader: &mut Reader<'_>, asset: &mut Asset
     }
     asset.policy.timeout = reader.duration("timeout");
     asset.policy.pool = reader.string("pool");
-    if let Some(mut retry) = reader.table("retry") {
-        let policy = RetryPolicy {
-            max_retries: retry.count("max_retries").and_then(|n| n.try_into().ok()).unwrap_or(1),
-            delay: retry.duration("delay").unwrap_or(Duration::from_secs(1)),
-            backoff: retry
-                .choice(
-                    "backoff",
-                    &[
-                        ("constant", Backoff::Constant),
-                        ("linear", Backoff::Linear),
-                        ("exponential", Backoff::Exponential),
-                    ],
-                )
-                .unwrap_or_default(),
-            jitter: retry
-                .choice(
-                    "jitter",
-                    &[
-                        ("none", Jitter::None),
-                        ("full", Jitter::Full),
-                        ("plus_minus", Jitter::PlusMinus),
-                    ],
-                )
-                .unwrap_or_default(),
-        };
-        asset.policy.retry = Some(policy);
-        reader.problems.extend(retry.finish());
+    asset.policy.retry = read_retry(reader);
+    asset.hooks = read_hooks(reader);
+}
+
+/// `[retry]`: a retry policy.
+pub(crate) fn read_retry(reader: &mut Reader<'_>) -> Option<RetryPolicy> {
+    let mut retry = reader.table("retry")?;
+    let backoffs = [
+        ("constant", Backoff::Constant),
+        ("linear", Backoff::Linear),
+        ("exponential", Backoff::Exponential),
+    ];
+    let jitters =
+        [("none", Jitter::None), ("full", Jitter::Full), ("plus_minus", Jitter::PlusMinus)];
+    let policy = RetryPolicy {
+        max_retries: retry.count("max_retries").and_then(|n| n.try_into().ok()).unwrap_or(1),
+        delay: retry.duration("delay").unwrap_or(Duration::from_secs(1)),
+        backoff: retry.choice("backoff", &backoffs).unwrap_or_default(),
+        jitter: retry.choice("jitter", &jitters).unwrap_or_default(),
+    };
+    reader.problems.extend(retry.finish());
+    Some(policy)
+}
+
+/// `on_success` and `on_failure`: a program and its arguments, which run after a step.
+pub(crate) fn read_hooks(reader: &mut Reader<'_>) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    for (key, on) in [("on_success", HookEvent::Success), ("on_failure", HookEvent::Failure)] {
+        let words = reader.strings(key);
+        if !words.is_empty() {
+            hooks.push(Hook::command(on, words));
+        }
     }
+    hooks
 }

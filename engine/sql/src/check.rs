@@ -7,10 +7,12 @@
 //! | `accepted_values = { a = ["x", "y"] }` | every value that is not null is one of them |
 //! | `range = { a = { min = 0, max = 9 } }` | every value that is not null is between them |
 //! | `expression = { name = "a <= b" }` | the expression is not false for any row |
+//! | `expression = { name = "avg(a) < 60" }` | an expression over aggregates is not false |
 //! | `relationships = { a = "staging.b.id" }` | every value that is not null is in that column |
 //! | `row_count = { min = 1 }` | there are so many rows |
 //! | `query = { name = "select … from this.asset where …" }` | the query returns no row |
 
+mod aggregate;
 mod read;
 
 pub(crate) use read::read_checks;
@@ -22,13 +24,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrowsmith_definitions::{
     AssetKey, AssetReference, BoxError, CheckBody, CheckContext, CheckResult, Code, Diagnostic,
-    InputSchema, Place, SAMPLED_ROWS, nearest,
+    InputSchema, Place, SAMPLED_ROWS, Watch, nearest,
 };
 use async_trait::async_trait;
 use datafusion::common::DFSchema;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ident, lit};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{DataFrame, SessionContext};
 use serde_json::Value;
 
@@ -191,10 +192,16 @@ impl CheckBody for SqlCheck {
         problems.into_iter().map(of).collect()
     }
 
-    fn failing_rows(&self, schema: &SchemaRef) -> Result<Option<Arc<dyn PhysicalExpr>>, BoxError> {
+    fn watch(&self, schema: &SchemaRef) -> Result<Option<Watch>, BoxError> {
+        if let Condition::Expression(query) = &self.condition
+            && let Some(aggregates) = aggregate::watch(query, schema)?
+        {
+            return Ok(Some(Watch::Aggregates(aggregates)));
+        }
         let Some(expr) = self.failing(schema)? else { return Ok(None) };
         let columns = DFSchema::try_from(Arc::clone(schema))?;
-        Ok(Some(planning_session().create_physical_expr(expr, &columns)?))
+        let failing = planning_session().create_physical_expr(expr, &columns)?;
+        Ok(Some(Watch::FailingRows(failing)))
     }
 
     async fn evaluate(&self, context: CheckContext) -> Result<CheckResult, BoxError> {
@@ -202,7 +209,7 @@ impl CheckBody for SqlCheck {
         let staged = session.read_table(Arc::clone(&context.table))?;
         let failing = match &self.condition {
             Condition::RowCount { min, max } => {
-                let rows = staged.count().await? as u64;
+                let rows = context.row_count;
                 let fits = min.is_none_or(|min| rows >= min) && max.is_none_or(|max| rows <= max);
                 let found = format!("there are {rows} rows");
                 return Ok(if fits { CheckResult::pass() } else { CheckResult::fail(found) });
@@ -238,7 +245,7 @@ impl SqlCheck {
         inputs: &[InputSchema<'_>],
     ) -> Vec<Diagnostic> {
         let Condition::Query(query) = &self.condition else {
-            let Err(error) = self.failing_rows(schema) else { return Vec::new() };
+            let Err(error) = self.watch(schema) else { return Vec::new() };
             return match (error.downcast_ref(), &self.condition) {
                 (Some(error), Condition::Expression(query)) => diagnose(query, error),
                 _ => vec![Diagnostic::error(Code::Type, error.to_string())],

@@ -55,10 +55,8 @@ impl SqlQuery {
     /// One input for each table that the query names.
     pub fn inputs(&self) -> Vec<Input> {
         let input = |table: &crate::TableName| Input {
-            name: table.name.clone(),
-            reference: AssetReference { segments: table.segments.clone() },
-            expects: None,
             place: Some(table.place.clone()),
+            ..Input::new(&table.name, AssetReference { segments: table.segments.clone() })
         };
         self.query.tables.iter().map(input).collect()
     }

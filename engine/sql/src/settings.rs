@@ -8,6 +8,7 @@ use arrowsmith_definitions::{Code, Diagnostic, IoManagerSettings, Job, Limits};
 use serde_json::Value;
 
 use crate::Variables;
+use crate::attributes::{read_hooks, read_retry};
 use crate::document::{Reader, Text};
 use crate::source::{SourceSettings, read_sources};
 
@@ -96,6 +97,8 @@ fn read_job(
     job.place = Some(place);
     job.description = reader.string("description");
     job.max_concurrent = reader.count("max_concurrent");
+    job.retry = read_retry(&mut reader);
+    job.hooks = read_hooks(&mut reader);
     if let Some(mut tags) = reader.table("tags") {
         for (tag, span, value) in tags.rest() {
             match value.as_str() {

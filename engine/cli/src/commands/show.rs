@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
+use arrowsmith_definitions::Body;
 use arrowsmith_execution::Engine;
 use arrowsmith_io_manager::StoredTable;
 use datafusion::common::ScalarValue;
@@ -98,6 +99,11 @@ fn statistics(stored: &StoredTable, field: &Field) -> [Value; 3] {
 pub(crate) async fn files(context: &Context, name: &str, format: Format) -> CommandResult {
     let engine = context.engine().await?;
     let asset = Arc::clone(&find(&engine, name)?.asset);
+    if let Body::External(source) = &asset.body {
+        // Nothing is known of single files of a source; its path or glob is what is read.
+        print(&source.location())?;
+        return Ok(Exit::Ok);
+    }
     let made = engine.current(&asset.key).await.map_err(|e| fail(&e))?;
     let locations = locate(&engine, &made.io_manager, &made.stored);
     if format == Format::Table {

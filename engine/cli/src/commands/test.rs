@@ -1,7 +1,5 @@
 //! `test`: unit tests of assets on a few rows.
 
-use std::time::Instant;
-
 use anstyle::{AnsiColor, Style};
 use arrowsmith_definitions::ResolvedUnitTest;
 use arrowsmith_execution::TestOutcome;
@@ -34,8 +32,7 @@ pub(crate) async fn test(context: &Context, filter: Option<&str>, format: Format
     let mut rows = Rows::new("arrowsmith.tests.v1", &["test", "asset", "passed", "place", "why"]);
     let mut failed = 0;
     for test in &chosen {
-        let began = Instant::now();
-        let outcome = engine.unit_test(test).await;
+        let (outcome, took) = engine.unit_test(test).await;
         failed += usize::from(outcome != TestOutcome::Passed);
         let place = &test.place;
         let place = format!("{}:{}", place.file.display(), place.start.line);
@@ -45,7 +42,7 @@ pub(crate) async fn test(context: &Context, filter: Option<&str>, format: Format
             match outcome {
                 TestOutcome::Passed if context.quiet => {}
                 TestOutcome::Passed => {
-                    let took = elapsed(began.elapsed());
+                    let took = elapsed(took);
                     print(&format!("{OK}{:>8}{OK:#}  {name}  {asset}  {took}", "ok"))?;
                 }
                 _ => print(&format!(

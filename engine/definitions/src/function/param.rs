@@ -51,12 +51,7 @@ pub struct Declaration {
 impl Declaration {
     /// Adds an input that is found by the parameter's name.
     pub fn input(&mut self, name: &str, expects: Option<SchemaRef>) {
-        self.inputs.push(Input {
-            name: name.to_owned(),
-            reference: AssetReference::named(name),
-            expects,
-            place: None,
-        });
+        self.inputs.push(Input { expects, ..Input::new(name, AssetReference::named(name)) });
     }
 
     /// Says where the parameter `name` stands, for messages about its input.
@@ -70,6 +65,13 @@ impl Declaration {
     pub fn rename(&mut self, name: &str, reference: &AssetReference) {
         for input in self.inputs.iter_mut().filter(|input| input.name == name) {
             input.reference = reference.clone();
+        }
+    }
+
+    /// Lets an IO manager load the parameter `name` that is not the one that stored the asset.
+    pub fn load_by(&mut self, name: &str, io_manager: &str) {
+        for input in self.inputs.iter_mut().filter(|input| input.name == name) {
+            input.io_manager = Some(io_manager.to_owned());
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct OpInput {
     pub value_type: ValueType,
     /// What it is if nothing is wired to it.
     pub default: Option<Value>,
+    /// The IO manager that loads it; the one that stored it if it is open.
+    pub io_manager: Option<String>,
 }
 
 /// A value that an op gives.
@@ -287,7 +289,17 @@ impl Op {
     /// The op with one more input of any type.
     #[must_use]
     pub fn input(mut self, name: &str, value_type: ValueType, default: Option<Value>) -> Self {
-        self.inputs.push(OpInput { name: name.to_owned(), value_type, default });
+        let name = name.to_owned();
+        self.inputs.push(OpInput { name, value_type, default, io_manager: None });
+        self
+    }
+
+    /// The op with an input that is loaded by another IO manager than the one that stored it.
+    #[must_use]
+    pub fn with_input_manager(mut self, name: &str, io_manager: &str) -> Self {
+        for input in self.inputs.iter_mut().filter(|input| input.name == name) {
+            input.io_manager = Some(io_manager.to_owned());
+        }
         self
     }
 

@@ -107,12 +107,16 @@ fn graph_problems(graph: &Graph, repository: &Repository) -> Vec<Diagnostic> {
                 let (op, output) = (&op.name, &output.name);
                 problems.push(refuse(format!("op `{op}` has two outputs `{output}`")));
             }
-            if let Some(name) = &output.io_manager
-                && !repository.io_managers.contains_key(name)
-            {
+        }
+        let stored = op.outputs.iter().map(|o| ("output", "stored", &o.name, &o.io_manager));
+        let loaded = op.inputs.iter().map(|i| ("input", "loaded", &i.name, &i.io_manager));
+        for (what, done, value, io_manager) in stored.chain(loaded) {
+            let Some(name) = io_manager else { continue };
+            if !repository.io_managers.contains_key(name) {
+                let op_name = &op.name;
                 let message = format!(
-                    "output `{}` of op `{}` is to be stored by `{name}`, which is no IO manager",
-                    output.name, op.name
+                    "{what} `{value}` of op `{op_name}` is to be {done} by `{name}`, which is no \
+                     IO manager"
                 );
                 let known = repository.io_managers.keys().map(String::as_str);
                 problems.push(

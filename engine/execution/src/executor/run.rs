@@ -219,9 +219,9 @@ impl Run {
             }
             let (mut tables, mut from) = (Vec::new(), String::new());
             for source in &input.sources {
-                let Some((table, told)) = self.table(source, &mut inputs.versions).await? else {
-                    continue;
-                };
+                let manager = input.io_manager.as_deref();
+                let table = self.table(source, manager, &mut inputs.versions).await?;
+                let Some((table, told)) = table else { continue };
                 tables.push(table);
                 from = told;
             }
@@ -242,9 +242,11 @@ impl Run {
     }
 
     /// The rows of a source and what it is called; `None` if it was not emitted, or is a unit.
+    /// They are loaded by `manager`, else by the IO manager that stored them.
     async fn table(
         &self,
         source: &NodeSource,
+        manager: Option<&str>,
         versions: &mut BTreeMap<String, Version>,
     ) -> Result<Option<(Arc<dyn TableProvider>, String)>, BoxError> {
         match source {
@@ -259,7 +261,7 @@ impl Run {
                     }
                     None => format!("{}.{output}", self.step(*at).key),
                 };
-                let manager = self.engine.manager(&emission.io_manager)?;
+                let manager = self.engine.manager(manager.unwrap_or(&emission.io_manager))?;
                 Ok(Some((manager.provider(stored)?, told)))
             }
             NodeSource::Asset(key) => {
@@ -268,7 +270,7 @@ impl Run {
                     versions.insert(told.clone(), pointer.version);
                     let made = self.engine.version(pointer.version).await?;
                     let gone = || format!("the pinned version of `{key}` is gone");
-                    let table = self.engine.stored_table(&made.ok_or_else(gone)?)?;
+                    let table = self.engine.load(&made.ok_or_else(gone)?, manager)?;
                     return Ok(Some((table, told)));
                 }
                 let external = self.engine.external(key).await?;
@@ -277,7 +279,7 @@ impl Run {
             }
             NodeSource::Stored(record) => {
                 let told = format!("{}.{} of an earlier run", record.step_key, record.output);
-                let table = self.engine.emitted(record).await?;
+                let table = self.engine.emitted(record, manager).await?;
                 Ok(table.map(|table| (table, told)))
             }
             NodeSource::Absent { .. } => Ok(None),

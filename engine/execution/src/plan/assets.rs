@@ -164,6 +164,7 @@ impl Planner<'_> {
                 name: input.name.clone(),
                 gathered: false,
                 is_nothing: false,
+                io_manager: input.io_manager.clone(),
                 sources: vec![source],
             });
         }
@@ -221,7 +222,7 @@ impl Planner<'_> {
             policy,
             config: Arc::new(config.unwrap_or_default()),
             resources: compute.resources().to_vec(),
-            hooks: self.extras.hooks.clone(),
+            hooks: [&*asset.hooks, &*self.extras.hooks].concat(),
             code_version: None,
             mapped_over: None,
             mapping_key: None,
@@ -272,6 +273,7 @@ impl Planner<'_> {
                 let resolved = &self.engine.resolved.assets[asset];
                 declared.asset = Some(Arc::clone(resolved));
                 declared.io_manager.clone_from(&resolved.io_manager);
+                node.hooks.extend(resolved.asset.hooks.iter().cloned());
                 self.made.insert(asset.clone(), (at, declared.name.clone()));
             }
             node.hooks.extend(self.extras.hooks.iter().cloned());

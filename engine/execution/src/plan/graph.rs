@@ -87,8 +87,8 @@ fn node_input(
     first: usize,
 ) -> Option<NodeInput> {
     let is_nothing = input.value_type.is_nothing();
-    let name = input.name.clone();
-    let bound = |gathered, sources| NodeInput { name, gathered, is_nothing, sources };
+    let (name, io_manager) = (input.name.clone(), input.io_manager.clone());
+    let bound = |gathered, sources| NodeInput { name, gathered, is_nothing, io_manager, sources };
     if let Some(FlatInput { sources, gathered }) = flat.inputs.get(&input.name) {
         let (mut bound_sources, mut gathers) = (Vec::new(), *gathered);
         for from in sources {

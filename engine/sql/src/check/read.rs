@@ -36,12 +36,8 @@ pub(crate) fn read_checks(reader: &mut Reader<'_>, text: &Text, asset: &mut Asse
     for (name, check) in found {
         for reference in check.reads(&asset.key) {
             if !asset.inputs.iter().any(|input| input.name == reference.to_string()) {
-                asset.inputs.push(Input {
-                    name: reference.to_string(),
-                    reference,
-                    expects: None,
-                    place: Some(check.place.clone()),
-                });
+                let place = Some(check.place.clone());
+                asset.inputs.push(Input { place, ..Input::new(reference.to_string(), reference) });
             }
         }
         let place = check.place.clone();

@@ -8,6 +8,8 @@ sort_by = ["flight_date"]
 not_null = ["carrier", "origin", "destination", "flight_date"]
 accepted_values.origin = ["EWR", "JFK", "LGA"]
 range.month = { min = 1, max = 12 }
+range.departure_delay = { min = -120, max = 1440 }
+expression.mostly_on_time = "avg(departure_delay) < 60"
 relationships.carrier = "staging.airlines.carrier"
 +++ */
 select

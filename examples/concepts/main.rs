@@ -1,4 +1,5 @@
-//! The concepts, part by part: an op with config, one graph used three ways, assets and jobs.
+//! The concepts, part by part: an op with config, one graph used three ways, assets, an IO manager
+//! of one's own, and jobs.
 //!
 //! ```sh
 //! cargo run --example concepts -- job run greeting --set ops.context_op.config.name=ada
@@ -6,11 +7,15 @@
 //! cargo run --example concepts -- materialize '+report'
 //! ```
 
+mod json_lines;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use arrowsmith::prelude::*;
 use arrowsmith::{BoxError, Secret};
+use json_lines::JsonLines;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -114,8 +119,8 @@ struct Number {
     item: i64,
 }
 
-/// What the graph behind `four` has computed, doubled.
-#[asset]
+/// What the graph behind `four` has computed, doubled; stored as JSON lines.
+#[asset(io_manager = "json")]
 fn report(four: Table<Number>) -> Vec<Number> {
     four.rows().map(|row| Number { item: row.item * 2 }).collect()
 }
@@ -160,6 +165,8 @@ fn main() -> ExitCode {
             .with(Job::from_assets("reports", "+report"))
             .with(Asset::from_single_output(four, linear::graph()))
             .with(assets![report])
+            .with_default_io_manager("default")
+            .with_io_manager("json", Arc::new(JsonLines { folder: "json".into() }))
             .with_resource("connection", ResourceDefinition::new::<Connection>()),
     )
 }
