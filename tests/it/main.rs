@@ -14,6 +14,7 @@ mod io_managers;
 mod jobs;
 mod ops;
 mod own_io_manager;
+mod partitions;
 mod resources;
 mod rust_assets;
 mod s3;

@@ -34,6 +34,7 @@ mod job;
 mod key;
 mod logger;
 mod ops;
+mod partition;
 mod policy;
 mod reference;
 mod repository;
@@ -73,6 +74,11 @@ pub use ops::{
     GraphInput, GraphInputs, GraphNode, GraphOutput, Handle, Handles, IntoInput, Literal, NodeBody,
     NodeBuilder, Nothing, Op, OpBody, OpInput, OpOutput, OpValue, Outputs, Source as GraphSource,
     Unset, ValueType, Wiring, compose, default_value, json_table, node,
+};
+pub use partition::{
+    BackfillPolicy, Cadence, CustomMapping, Dimension, DimensionKind, DynamicKeys, OutsideRows,
+    PartitionExpr, PartitionExprError, PartitionKeys, PartitionMapping, PartitionSet, Partitions,
+    Required, TimeWindow, TimeWindows,
 };
 pub use policy::{Backoff, ExecutionPolicy, Jitter, RetryPolicy};
 pub use reference::AssetReference;
