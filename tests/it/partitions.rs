@@ -332,7 +332,9 @@ proptest! {
         let runs = x.ranges();
         prop_assert!(runs.windows(2).all(|two| *two[0].end() + 1 < *two[1].start()));
         let mut again = PartitionSet::empty();
-        runs.into_iter().for_each(|run| again.extend(&PartitionSet::range(run)));
+        for run in runs {
+            again.extend(&PartitionSet::range(run));
+        }
         prop_assert_eq!(&again, &x);
         let pieces = x.pieces(count);
         prop_assert!(pieces.iter().all(|piece| piece.len() <= u64::from(count)));
