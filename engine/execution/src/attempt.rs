@@ -124,6 +124,7 @@ fn target(
         table: table_path(declared, input, mapping_key)?,
         version,
         promised: resolved.and_then(|resolved| resolved.schema.clone()),
+        partitions: None,
         partition_by: storage.partition_by,
         options: storage.options,
         labels: labels(node, declared, input),

@@ -37,6 +37,10 @@ impl IoManager for IpcIoManager {
         self.store.url().to_owned()
     }
 
+    fn stores_partitions(&self) -> bool {
+        true
+    }
+
     fn check_options(&self, options: &Options) -> Vec<OptionProblem> {
         let problem = |option: &String| OptionProblem {
             option: option.clone(),
@@ -52,8 +56,10 @@ impl IoManager for IpcIoManager {
         context: Arc<TaskContext>,
         target: &WriteTarget,
     ) -> Result<StoredTable> {
-        let stored = StoredTable::begin(self, target, input.schema());
-        let files = write_files(&self.store, &stored.directory(), input, context).await?;
+        let schema = target.stored_schema(&input.schema());
+        let stored = StoredTable::begin(self, target, schema);
+        let directory = stored.directory();
+        let files = write_files(&self.store, &directory, input, context, target).await?;
         let stored = stored.with_files(files);
         self.store.seal(&stored).await?;
         Ok(stored)

@@ -1,37 +1,53 @@
 //! The write path: the partitions of a plan run concurrently, each into one file.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
-use arrowsmith_io_manager::{Error, Result, Store, StoredFile};
+use arrow::record_batch::RecordBatch;
+use arrowsmith_io_manager::{
+    Error, PartitionRows, PartitionedWrite, Result, Store, StoredFile, WriteTarget, encode_value,
+};
 use bytes::Bytes;
 use datafusion::common::runtime::JoinSet;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt;
 
-/// Writes all partitions of `plan`; the files are sorted by path. There is at least one, so that
-/// other programs see the columns of a table without rows.
+/// Rows gathered by partition are written out when a stream holds this much.
+const GATHERED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Writes all partitions of `plan`; the files are sorted by path. There is at least one of a table
+/// that is not partitioned, so that other programs see its columns when it has no rows.
 pub(crate) async fn write_files(
     store: &Store,
     directory: &str,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    target: &WriteTarget,
 ) -> Result<Vec<StoredFile>> {
     let streams = execute_stream_partitioned(plan, context).map_err(Error::query)?;
     let mut tasks = JoinSet::new();
     for (partition, stream) in streams.into_iter().enumerate() {
         let (store, directory) = (store.clone(), directory.to_owned());
-        tasks.spawn(async move { write_file(&store, &directory, partition, stream).await });
+        let (cut, schema) = (target.partitions.clone(), target.stored_schema(&stream.schema()));
+        tasks.spawn(async move {
+            match cut {
+                Some(cut) => write_keys(&store, &directory, partition, stream, &schema, cut).await,
+                None => {
+                    let path = format!("{partition:04}.arrow");
+                    Ok(vec![write_file(&store, &directory, path, &schema, stream).await?])
+                }
+            }
+        });
     }
     let mut files = Vec::new();
     while let Some(done) = tasks.join_next().await {
         match done {
-            Ok(written) => files.push(written?),
+            Ok(written) => files.extend(written?),
             Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
             Err(e) => return Err(Error::query(DataFusionError::ExecutionJoin(Box::new(e)))),
         }
@@ -40,16 +56,49 @@ pub(crate) async fn write_files(
     Ok(files)
 }
 
-async fn write_file(
+/// Writes a file for each partition that a stream has rows of, and more where it does not fit.
+async fn write_keys(
     store: &Store,
     directory: &str,
     partition: usize,
     mut stream: SendableRecordBatchStream,
+    schema: &SchemaRef,
+    cut: PartitionedWrite,
+) -> Result<Vec<StoredFile>> {
+    let (mut rows, mut files) = (PartitionRows::new(cut), Vec::new());
+    let mut round = 0;
+    loop {
+        let batch = stream.next().await.transpose().map_err(Error::query)?;
+        let ended = batch.is_none();
+        if let Some(batch) = batch {
+            rows.add(batch)?;
+        }
+        if ended || rows.size_bytes() > GATHERED_BYTES_MAX {
+            for (key, batches) in rows.drain() {
+                let folder = encode_value(Some(&key));
+                let path = format!("{folder}/{partition:04}-{round:04}.arrow");
+                let batches = futures::stream::iter(batches.into_iter().map(Ok));
+                let file = write_file(store, directory, path, schema, batches).await?;
+                files.push(StoredFile { partition_key: Some(key), ..file });
+            }
+            round += 1;
+        }
+        if ended {
+            return Ok(files);
+        }
+    }
+}
+
+async fn write_file(
+    store: &Store,
+    directory: &str,
+    path: String,
+    schema: &SchemaRef,
+    mut stream: impl Stream<Item = datafusion::error::Result<RecordBatch>> + Unpin,
 ) -> Result<StoredFile> {
-    let path = format!("{partition:04}.arrow");
     let full = store.path(&format!("{directory}/{path}"))?;
     let mut upload = BufWriter::new(Arc::clone(store.objects()), full);
-    let mut writer = FileWriter::try_new(Vec::new(), &stream.schema()).map_err(Error::query)?;
+    let mut writer = FileWriter::try_new(Vec::new(), schema).map_err(Error::query)?;
     let mut hasher = blake3::Hasher::new();
     let (mut row_count, mut size_bytes) = (0, 0);
     loop {
@@ -77,10 +126,9 @@ async fn write_file(
     })?;
     Ok(StoredFile {
         path,
-        partition: BTreeMap::new(),
         row_count,
         size_bytes,
         blake3: hasher.finalize().to_hex().to_string(),
-        columns: BTreeMap::new(),
+        ..StoredFile::default()
     })
 }

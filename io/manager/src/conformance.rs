@@ -4,11 +4,12 @@
 //! Each part panics with what was expected and what was found.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of assertions fails by panicking")]
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray,
-    StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    ListArray, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -19,7 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionContext, col, lit};
 use uuid::Uuid;
 
-use crate::{Depth, IoManager, StoredTable, TablePath, Version, WriteTarget};
+use crate::{Depth, IoManager, PartitionedWrite, StoredTable, TablePath, Version, WriteTarget};
 
 /// Runs every part of the suite.
 pub async fn check(manager: Arc<dyn IoManager>) {
@@ -27,6 +28,7 @@ pub async fn check(manager: Arc<dyn IoManager>) {
     empty_table(&*manager).await;
     projection_filter_and_limit(&*manager).await;
     partitioned_by_columns(&*manager).await;
+    partitions_are_read_one_by_one(&*manager).await;
     versions_are_immutable(&*manager).await;
     failed_query_is_an_error(&*manager).await;
     removal_leaves_nothing(&*manager).await;
@@ -88,6 +90,50 @@ pub async fn partitioned_by_columns(manager: &dyn IoManager) {
     let stored = write_to(manager, &target, vec![vec![batch.clone()]]).await;
     let found = read(manager, &stored, None).await;
     assert_same_rows(&found, &batch);
+}
+
+/// The rows of each partition can be read alone, and beside those of another version.
+/// A manager that stores none is not asked.
+pub async fn partitions_are_read_one_by_one(manager: &dyn IoManager) {
+    if !manager.stores_partitions() {
+        return;
+    }
+    let keys: Arc<[String]> = ["2013-01-01", "a/b|ü", "empty"].map(str::to_owned).into();
+    let index = UInt32Array::from(vec![1, 0, 1, 0, 0]);
+    let mut batch = numbers(0..5);
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        columns.push((field.name().clone(), Arc::clone(column)));
+    }
+    columns.push(("partition".to_owned(), Arc::new(index)));
+    batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut target = target("keys");
+    let column = "partition".to_owned();
+    target.partitions = Some(PartitionedWrite { column, keys: Arc::clone(&keys) });
+    let both = vec![vec![batch.slice(0, 2)], vec![batch.slice(2, 3)]];
+    let stored = write_to(manager, &target, both).await;
+    assert_eq!(stored.partitions, *keys, "partitions without rows are partitions as well");
+    let all = read(manager, &stored, None).await;
+    assert_same_rows(&all, &numbers(0..5));
+    let ids = |batch: &RecordBatch| {
+        let ids = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>();
+        let mut ids: Vec<i64> = ids.values().to_vec();
+        ids.sort_unstable();
+        ids
+    };
+    for (key, expected) in [(0, vec![1, 3, 4]), (1, vec![0, 2]), (2, vec![])] {
+        let part = stored.only(&HashSet::from([keys[key].as_str()]));
+        assert_eq!(part.row_count, expected.len() as u64);
+        assert_eq!(ids(&read(manager, &part, None).await), expected, "{}", keys[key]);
+    }
+    let other = Arc::new(write(manager, "keys", vec![vec![numbers(10..12)]]).await);
+    let part = Arc::new(stored.only(&HashSet::from([keys[1].as_str()])));
+    let schema = numbers(0..1).schema();
+    let table = manager.provider_of(&[part, other], Arc::clone(&schema)).unwrap();
+    let frame = SessionContext::new().read_table(table).unwrap();
+    let frame = frame.filter(col("id").not_eq(lit(2_i64))).unwrap();
+    let found = concat_batches(&schema, &frame.collect().await.unwrap()).unwrap();
+    assert_eq!(ids(&found), [0, 10, 11]);
 }
 
 /// A second version does not touch the first.

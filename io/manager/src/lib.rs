@@ -26,17 +26,22 @@ mod memory;
 mod partition;
 mod schema;
 mod sealed;
+mod split;
 mod store;
 mod stored;
+mod union;
 mod wire;
 
 pub use durable::DurableLocal;
 pub use error::{Error, ErrorKind, Result};
 pub use manager::{
-    Damage, Depth, IoManager, OptionProblem, Options, VersionEntry, WriteTarget, nearest,
+    Damage, Depth, IoManager, OptionProblem, Options, PartitionedWrite, VersionEntry, WriteTarget,
+    nearest,
 };
 pub use memory::MemoryIoManager;
 pub use partition::{HivePath, NULL_PARTITION, TablePath, decode_value, encode_value};
 pub use schema::{ColumnDifference, SchemaDifference, TableSchema};
+pub use split::PartitionRows;
 pub use store::{Durability, Store, StoreLocation};
 pub use stored::{ColumnStatistics, MANIFEST_NAME, StoredFile, StoredTable, Version};
+pub use union::UnionTable;

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Result, StoredTable, TablePath, Version};
+use crate::{Result, StoredTable, TablePath, UnionTable, Version};
 
 /// Options of a manager as written in a definition, before the manager has looked at them.
 pub type Options = serde_json::Map<String, serde_json::Value>;
@@ -23,6 +23,8 @@ pub type Options = serde_json::Map<String, serde_json::Value>;
 ///   error leaves behind is never read, and goes with [`remove`](Self::remove).
 /// - Dropping the future of `write` stops the work; nothing becomes visible later.
 /// - A version, once written, never changes, and its directory is used once.
+/// - The rows of each partition of a [`PartitionedWrite`] can be read alone: the manifest that
+///   [`StoredTable::only`] makes is as good as that of a whole version.
 /// - `provider` reads exactly the rows of `write`, in any order, with any projection and filter.
 ///
 /// The suite in [`conformance`](crate::conformance) checks all of it for any manager.
@@ -33,6 +35,11 @@ pub trait IoManager: fmt::Debug + Send + Sync {
 
     /// The URL of the store, for people and manifests.
     fn store_url(&self) -> String;
+
+    /// Whether it can store a [`PartitionedWrite`]; no other is ever asked to.
+    fn stores_partitions(&self) -> bool {
+        false
+    }
 
     /// Checks options of one asset without touching storage; returns every problem.
     fn check_options(&self, options: &Options) -> Vec<OptionProblem>;
@@ -54,6 +61,21 @@ pub trait IoManager: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Missing` if a version that lives in memory is gone.
     fn provider(&self, stored: &Arc<StoredTable>) -> Result<Arc<dyn TableProvider>>;
+
+    /// The rows of several versions of one table, or of [parts](StoredTable::only) of them, with
+    /// the columns of `schema`: one that a version does not have is null, one of another type is
+    /// cast.
+    ///
+    /// # Errors
+    /// As [`provider`](Self::provider).
+    fn provider_of(
+        &self,
+        parts: &[Arc<StoredTable>],
+        schema: SchemaRef,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let tables = parts.iter().map(|part| self.provider(part)).collect::<Result<_>>()?;
+        Ok(Arc::new(UnionTable::new(schema, tables)))
+    }
 
     /// Compares a version with its manifest; an empty answer means that nothing is wrong.
     ///
@@ -86,6 +108,8 @@ pub struct WriteTarget {
     pub version: Version,
     /// The schema that the rows were promised to have; they may have any when it is `None`.
     pub promised: Option<SchemaRef>,
+    /// How the rows are cut into partitions that are read and replaced one by one, if they are.
+    pub partitions: Option<PartitionedWrite>,
     /// Hive columns, outermost first.
     pub partition_by: Vec<String>,
     /// Options of the asset, over the manager's own.
@@ -101,10 +125,33 @@ impl WriteTarget {
             table,
             version,
             promised: None,
+            partitions: None,
             partition_by: Vec::new(),
             options: Options::new(),
             labels: BTreeMap::new(),
         }
+    }
+}
+
+/// How the rows of a write are cut into partitions.
+///
+/// All keys are partitions of the version, also those without rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionedWrite {
+    /// The `UInt32` column that says for each row the index of its key; it is not stored.
+    pub column: String,
+    /// The keys.
+    pub keys: Arc<[String]>,
+}
+
+impl WriteTarget {
+    /// The columns that are stored of rows of this schema.
+    pub fn stored_schema(&self, rows: &SchemaRef) -> SchemaRef {
+        let Some(PartitionedWrite { column, .. }) = &self.partitions else {
+            return Arc::clone(rows);
+        };
+        let kept = rows.fields().iter().filter(|field| field.name() != column).cloned();
+        Arc::new(Schema::new(kept.collect::<Fields>()))
     }
 }
 

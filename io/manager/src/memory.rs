@@ -13,8 +13,8 @@ use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect_partitioned};
 
 use crate::{
-    Damage, Depth, Error, IoManager, OptionProblem, Options, Result, StoredTable, Version,
-    VersionEntry, WriteTarget, nearest,
+    Damage, Depth, Error, IoManager, OptionProblem, Options, PartitionRows, Result, StoredFile,
+    StoredTable, Version, VersionEntry, WriteTarget, encode_value, nearest,
 };
 
 /// Keeps the batches of each version; they go when the process ends.
@@ -29,7 +29,9 @@ pub struct MemoryIoManager {
 struct Kept {
     table: String,
     schema: SchemaRef,
+    /// As the plan had them; those of a partitioned version are in `keys`.
     partitions: Arc<Vec<Vec<RecordBatch>>>,
+    keys: Arc<HashMap<String, Vec<RecordBatch>>>,
     size_bytes: u64,
     stored: StoredTable,
 }
@@ -45,6 +47,25 @@ impl MemoryIoManager {
     }
 }
 
+/// Rows and bytes.
+fn sizes<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> (u64, u64) {
+    batches.fold((0, 0), |(rows, bytes), batch| {
+        (rows + batch.num_rows() as u64, bytes + batch.get_array_memory_size() as u64)
+    })
+}
+
+/// What stands for the rows of a partition in the manifest.
+fn file(key: &str, rows: &[RecordBatch]) -> StoredFile {
+    let (row_count, size_bytes) = sizes(rows.iter());
+    StoredFile {
+        path: encode_value(Some(key)),
+        partition_key: Some(key.to_owned()),
+        row_count,
+        size_bytes,
+        ..StoredFile::default()
+    }
+}
+
 #[async_trait]
 impl IoManager for MemoryIoManager {
     fn kind(&self) -> &'static str {
@@ -53,6 +74,10 @@ impl IoManager for MemoryIoManager {
 
     fn store_url(&self) -> String {
         "memory:".to_owned()
+    }
+
+    fn stores_partitions(&self) -> bool {
+        true
     }
 
     fn check_options(&self, options: &Options) -> Vec<OptionProblem> {
@@ -70,7 +95,7 @@ impl IoManager for MemoryIoManager {
         context: Arc<TaskContext>,
         target: &WriteTarget,
     ) -> Result<StoredTable> {
-        let schema = input.schema();
+        let schema = target.stored_schema(&input.schema());
         // A single partition is read where it stands, without a task of its own.
         let partitions = if input.output_partitioning().partition_count() == 1 {
             let stream = input.execute(0, context).map_err(Error::query)?;
@@ -78,15 +103,25 @@ impl IoManager for MemoryIoManager {
         } else {
             collect_partitioned(input, context).await.map_err(Error::query)?
         };
-        let batches = partitions.iter().flatten();
-        let row_count = batches.clone().map(|b| b.num_rows() as u64).sum();
-        let size_bytes = batches.map(|b| b.get_array_memory_size() as u64).sum();
         let mut stored = StoredTable::begin(self, target, Arc::clone(&schema));
-        (stored.row_count, stored.size_bytes) = (row_count, size_bytes);
+        let (mut partitions, mut keys) = (partitions, HashMap::new());
+        if let Some(cut) = &target.partitions {
+            let mut rows = PartitionRows::new(cut.clone());
+            for batch in std::mem::take(&mut partitions).into_iter().flatten() {
+                rows.add(batch)?;
+            }
+            keys.extend(rows.drain());
+            stored = stored.with_files(keys.iter().map(|(key, rows)| file(key, rows)).collect());
+            stored.files.sort_by(|a, b| a.path.cmp(&b.path));
+        } else {
+            (stored.row_count, stored.size_bytes) = sizes(partitions.iter().flatten());
+        }
+        let size_bytes = stored.size_bytes;
         let kept = Kept {
             table: stored.table.clone(),
             schema,
             partitions: Arc::new(partitions),
+            keys: Arc::new(keys),
             size_bytes,
             stored: stored.clone(),
         };
@@ -101,7 +136,16 @@ impl IoManager for MemoryIoManager {
             version: stored.version.to_string(),
             store: "the memory of this process".to_owned(),
         })?;
-        let table = MemTable::try_new(kept.schema, kept.partitions.to_vec());
+        let of_file = |file: &StoredFile| kept.keys.get(file.partition_key.as_deref()?).cloned();
+        let partitions = match stored.partitions.as_slice() {
+            [] if kept.stored.partitions.is_empty() => kept.partitions.to_vec(),
+            // A table in memory has at least one list of batches, if only an empty one.
+            _ => {
+                let of_keys = stored.files.iter().filter_map(of_file);
+                of_keys.chain(std::iter::once(Vec::new())).collect()
+            }
+        };
+        let table = MemTable::try_new(kept.schema, partitions);
         Ok(Arc::new(table.map_err(Error::query)?))
     }
 

@@ -42,17 +42,24 @@ pub fn decode_value(encoded: &str) -> Option<String> {
         .then(|| percent_decode_str(encoded).decode_utf8_lossy().into_owned())
 }
 
-/// The values of the partition columns of one file, in the order of the columns.
+/// Where the rows of one file belong: its partition, and the values of its hive columns in the
+/// order of the columns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HivePath {
+    /// The partition, if the version has any. Its directory has no name, since its key is no value
+    /// of a column.
+    pub key: Option<String>,
     /// Column name and value in its text form; `None` is null.
     pub values: Vec<(String, Option<String>)>,
 }
 
 impl fmt::Display for HivePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.key {
+            f.write_str(&encode_value(Some(key)))?;
+        }
         for (i, (column, value)) in self.values.iter().enumerate() {
-            let separator = if i == 0 { "" } else { "/" };
+            let separator = if i == 0 && self.key.is_none() { "" } else { "/" };
             let column = encode_value(Some(column));
             write!(f, "{separator}{column}={}", encode_value(value.as_deref()))?;
         }

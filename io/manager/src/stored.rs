@@ -1,6 +1,6 @@
 //! The manifest of one immutable version of a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -54,6 +54,8 @@ pub struct StoredTable {
     pub version: Version,
     /// Columns in the order of the rows, partition columns included.
     pub schema: TableSchema,
+    /// The partitions that it holds, also those without rows; none if it is not partitioned.
+    pub partitions: Vec<String>,
     /// The hive columns, outermost first; they stand in the paths and not in the files.
     pub partition_by: Vec<String>,
     /// The data files, sorted by path.
@@ -67,7 +69,8 @@ pub struct StoredTable {
 }
 
 impl StoredTable {
-    /// A version that `manager` is about to write, without files yet.
+    /// A version that `manager` is about to write, without files yet; `schema` is that of what is
+    /// stored.
     pub fn begin(manager: &dyn IoManager, target: &WriteTarget, schema: SchemaRef) -> Self {
         Self {
             manager: manager.kind().to_owned(),
@@ -75,6 +78,7 @@ impl StoredTable {
             table: target.table.to_string(),
             version: target.version,
             schema: TableSchema::new(schema),
+            partitions: target.partitions.iter().flat_map(|cut| cut.keys.iter().cloned()).collect(),
             partition_by: Vec::new(),
             files: Vec::new(),
             row_count: 0,
@@ -92,6 +96,17 @@ impl StoredTable {
         self
     }
 
+    /// Some partitions of the version, as if no others had been written.
+    #[must_use]
+    pub fn only(&self, keys: &HashSet<&str>) -> Self {
+        let is_kept = |key: &str| keys.contains(key);
+        let files = self.files.iter();
+        let files = files.filter(|file| file.partition_key.as_deref().is_some_and(is_kept));
+        let mut part = self.clone().with_files(files.cloned().collect());
+        part.partitions.retain(|key| is_kept(key));
+        part
+    }
+
     /// The directory of this version below the store's root.
     pub fn directory(&self) -> String {
         format!("{}/{}", self.table, self.version)
@@ -99,10 +114,13 @@ impl StoredTable {
 }
 
 /// One data file of a version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct StoredFile {
     /// Relative to the directory of the version, percent-encoded.
     pub path: String,
+    /// The partition whose rows it holds, if the version has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_key: Option<String>,
     /// Values of the hive columns in text form; `None` is null.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub partition: BTreeMap<String, Option<String>>,

@@ -25,6 +25,8 @@ struct Manifest {
     columns: Vec<Column>,
     schema_ipc: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     partition_by: Vec<String>,
     files: Vec<StoredFile>,
     row_count: u64,
@@ -56,6 +58,7 @@ impl Serialize for StoredTable {
             version: self.version,
             columns: columns.collect(),
             schema_ipc: STANDARD.encode(message.finished_data()),
+            partitions: self.partitions.clone(),
             partition_by: self.partition_by.clone(),
             files: self.files.clone(),
             row_count: self.row_count,
@@ -86,6 +89,7 @@ impl<'de> Deserialize<'de> for StoredTable {
             table: manifest.table,
             version: manifest.version,
             schema,
+            partitions: manifest.partitions,
             partition_by: manifest.partition_by,
             files: manifest.files,
             row_count: manifest.row_count,

@@ -41,7 +41,7 @@ pub(crate) struct FileWriter {
 
 impl FileWriter {
     pub(crate) fn new(target: &FileTarget, partition: HivePath, name: &str) -> Result<Self> {
-        let path = if partition.values.is_empty() {
+        let path = if partition == HivePath::default() {
             name.to_owned()
         } else {
             format!("{partition}/{name}")
@@ -72,6 +72,7 @@ impl FileWriter {
         let sink = self.writer.into_inner();
         Ok(StoredFile {
             path: self.path,
+            partition_key: self.partition.key,
             partition: self.partition.values.into_iter().collect(),
             row_count: self.row_count,
             size_bytes: sink.size_bytes,

@@ -11,12 +11,14 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use arrowsmith_io_manager::{Error, HivePath, Result, nearest};
+use arrowsmith_io_manager::{Error, HivePath, PartitionedWrite, Result, nearest};
 
 /// The hive columns of a table and where they stand.
 #[derive(Debug, Clone)]
 pub(crate) struct HiveColumns {
     names: Vec<String>,
+    /// The keys of partitions, if the first position is that of their indexes.
+    keys: Option<Arc<[String]>>,
     positions: Vec<usize>,
     rest: Vec<usize>,
     /// The columns that stand in the files.
@@ -24,9 +26,18 @@ pub(crate) struct HiveColumns {
 }
 
 impl HiveColumns {
-    pub(crate) fn try_new(table: &str, schema: &Schema, names: &[String]) -> Result<Self> {
+    /// The hive columns of these names, after the column of a partitioned write.
+    pub(crate) fn try_new(
+        table: &str,
+        schema: &Schema,
+        names: &[String],
+        cut: Option<&PartitionedWrite>,
+    ) -> Result<Self> {
         let refuse = |reason: String| Err(Error::Unwritable { table: table.to_owned(), reason });
         let mut positions = Vec::new();
+        if let Some(cut) = cut {
+            positions.push(schema.index_of(&cut.column).map_err(Error::query)?);
+        }
         for name in names {
             let Ok(position) = schema.index_of(name) else {
                 let known: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
@@ -46,7 +57,26 @@ impl HiveColumns {
             return refuse("`partition_by` leaves no column to be stored".to_owned());
         }
         let file_schema = Arc::new(schema.project(&rest).map_err(Error::query)?);
-        Ok(Self { names: names.to_vec(), positions, rest, file_schema })
+        let keys = cut.map(|cut| Arc::clone(&cut.keys));
+        Ok(Self { names: names.to_vec(), keys, positions, rest, file_schema })
+    }
+}
+
+impl HiveColumns {
+    /// Where a row belongs.
+    fn path(&self, texts: &[StringArray], row: usize) -> HivePath {
+        let value =
+            |array: &StringArray| (!array.is_null(row)).then(|| array.value(row).to_owned());
+        let (key, texts) = match (&self.keys, texts) {
+            (Some(keys), [indexes, texts @ ..]) => {
+                let index = value(indexes).and_then(|index| index.parse::<usize>().ok());
+                (index.and_then(|index| keys.get(index).cloned()), texts)
+            }
+            _ => (None, texts),
+        };
+        let pairs = self.names.iter().zip(texts);
+        let values = pairs.map(|(name, array)| (name.clone(), value(array))).collect();
+        HivePath { key, values }
     }
 }
 
@@ -94,10 +124,10 @@ impl Gathered {
             let first = rows_of_key[0] as usize;
             let slice = sorted.slice(offset, rows_of_key.len());
             offset += rows_of_key.len();
-            let names = &self.columns.names;
+            let columns = &self.columns;
             self.keys
                 .entry(rows.row(first).owned())
-                .or_insert_with(|| (hive_path(names, &texts, first), Vec::new()))
+                .or_insert_with(|| (columns.path(&texts, first), Vec::new()))
                 .1
                 .push(slice);
         }
@@ -123,11 +153,4 @@ fn key_texts(keys: &[ArrayRef]) -> Result<Vec<StringArray>> {
             .unwrap_or_else(|| StringArray::new_null(key.len())))
     };
     keys.iter().map(text).collect()
-}
-
-fn hive_path(names: &[String], texts: &[StringArray], row: usize) -> HivePath {
-    let value = |(name, array): (&String, &StringArray)| {
-        (name.clone(), (!array.is_null(row)).then(|| array.value(row).to_owned()))
-    };
-    HivePath { values: names.iter().zip(texts).map(value).collect() }
 }

@@ -41,6 +41,10 @@ impl IoManager for ParquetIoManager {
         self.store.url().to_owned()
     }
 
+    fn stores_partitions(&self) -> bool {
+        true
+    }
+
     fn check_options(&self, options: &Options) -> Vec<OptionProblem> {
         self.options.with(options).err().unwrap_or_default()
     }
@@ -57,14 +61,20 @@ impl IoManager for ParquetIoManager {
         })?;
         let table = target.table.table_name();
         let schema = input.schema();
+        let cut = target.partitions.as_ref();
         let hive = match target.partition_by.as_slice() {
-            [] => None,
-            names => Some(HiveColumns::try_new(&table, &schema, names)?),
+            [] if cut.is_none() => None,
+            names => Some(HiveColumns::try_new(&table, &schema, names, cut)?),
         };
         let file_schema =
             hive.as_ref().map_or_else(|| Arc::clone(&schema), |h| Arc::clone(&h.file_schema));
-        let plan = arrange(input, &options, &target.partition_by)?;
-        let mut stored = StoredTable::begin(self, target, Arc::clone(&schema));
+        let cut_by: Vec<&str> = cut
+            .map(|cut| cut.column.as_str())
+            .into_iter()
+            .chain(target.partition_by.iter().map(String::as_str))
+            .collect();
+        let plan = arrange(input, &options, &cut_by)?;
+        let mut stored = StoredTable::begin(self, target, target.stored_schema(&schema));
         stored.partition_by = target.partition_by.clone();
         let file = FileTarget {
             store: self.store.clone(),

@@ -78,7 +78,7 @@ pub(crate) async fn write_files(
 pub(crate) fn arrange(
     plan: Arc<dyn ExecutionPlan>,
     options: &ParquetOptions,
-    hive: &[String],
+    hive: &[&str],
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let mut plan = plan;
     let schema = plan.schema();
