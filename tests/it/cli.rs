@@ -188,6 +188,8 @@ fn mistakes_of_a_new_user_are_answered() {
     fails(&project.run(&["materialize", "-j", "0"]), 2, "0");
     fails(&project.run(&["vacuum", "--retention", "soon"]), 2, "write a duration");
     assert_eq!(project.ok(&["files", "raw.orders"]), "data/orders.csv\n");
+    let files = project.ok(&["files", "raw.orders", "-f", "csv"]);
+    assert_eq!(files, "file,rows,bytes,partition\ndata/orders.csv,,,\n");
     assert!(project.ok(&["explain", "as0206"]).contains("there is no such column"));
     assert!(project.ok(&["completions", "bash"]).contains("arrowsmith"));
 }

@@ -131,6 +131,9 @@ impl Repository {
     #[must_use]
     pub fn load(&self, options: &LoadOptions) -> Self {
         let mut loaded = self.clone();
+        if loaded.root.is_some() && options.root.is_some() {
+            loaded.root.clone_from(&options.root);
+        }
         for loader in std::mem::take(&mut loaded.loaders) {
             loaded = loaded.with(loader.load(options));
         }

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
 use arrow::record_batch::RecordBatch;
 use arrowsmith_io_manager::{
-    Error, PartitionRows, PartitionedWrite, Result, Store, StoredFile, WriteTarget, encode_value,
+    Error, PartitionRows, PartitionedWrite, Result, Store, StoredFile, WriteTarget, encode_key,
 };
 use bytes::Bytes;
 use datafusion::common::runtime::JoinSet;
@@ -75,7 +75,7 @@ async fn write_keys(
         }
         if ended || rows.size_bytes() > GATHERED_BYTES_MAX {
             for (key, batches) in rows.drain() {
-                let folder = encode_value(Some(&key));
+                let folder = encode_key(&key);
                 let path = format!("{folder}/{partition:04}-{round:04}.arrow");
                 let batches = futures::stream::iter(batches.into_iter().map(Ok));
                 let file = write_file(store, directory, path, schema, batches).await?;

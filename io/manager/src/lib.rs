@@ -39,7 +39,7 @@ pub use manager::{
     nearest,
 };
 pub use memory::MemoryIoManager;
-pub use partition::{HivePath, NULL_PARTITION, TablePath, decode_value, encode_value};
+pub use partition::{HivePath, NULL_PARTITION, TablePath, decode_value, encode_key, encode_value};
 pub use schema::{ColumnDifference, SchemaDifference, TableSchema};
 pub use split::PartitionRows;
 pub use store::{Durability, Store, StoreLocation};

@@ -14,7 +14,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect_
 
 use crate::{
     Damage, Depth, Error, IoManager, OptionProblem, Options, PartitionRows, Result, StoredFile,
-    StoredTable, Version, VersionEntry, WriteTarget, encode_value, nearest,
+    StoredTable, Version, VersionEntry, WriteTarget, encode_key, nearest,
 };
 
 /// Keeps the batches of each version; they go when the process ends.
@@ -58,7 +58,7 @@ fn sizes<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> (u64, u64) {
 fn file(key: &str, rows: &[RecordBatch]) -> StoredFile {
     let (row_count, size_bytes) = sizes(rows.iter());
     StoredFile {
-        path: encode_value(Some(key)),
+        path: encode_key(key),
         partition_key: Some(key.to_owned()),
         row_count,
         size_bytes,

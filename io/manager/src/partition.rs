@@ -36,6 +36,26 @@ pub fn encode_value(value: Option<&str>) -> String {
     }
 }
 
+/// Encodes a partition key as a directory of its own. What begins with `.` or `_` is hidden for
+/// other programs, and is the manifest's own name, so neither stands at the beginning.
+///
+/// ```
+/// use arrowsmith_io_manager::{decode_value, encode_key};
+/// assert_eq!(encode_key("_manifest.json"), "%5Fmanifest.json");
+/// for key in ["2013-01-01", "..", "_hidden", "a/b|ü"] {
+///     assert!(!encode_key(key).starts_with(['.', '_']));
+///     assert_eq!(decode_value(&encode_key(key)).as_deref(), Some(key));
+/// }
+/// ```
+pub fn encode_key(key: &str) -> String {
+    let encoded = encode_value(Some(key));
+    match encoded.as_bytes() {
+        [b'.', ..] => format!("%2E{}", &encoded[1..]),
+        [b'_', ..] => format!("%5F{}", &encoded[1..]),
+        _ => encoded,
+    }
+}
+
 /// The inverse of [`encode_value`]; bytes that are no UTF-8 become replacement characters.
 pub fn decode_value(encoded: &str) -> Option<String> {
     (encoded != NULL_PARTITION)
@@ -56,7 +76,7 @@ pub struct HivePath {
 impl fmt::Display for HivePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(key) = &self.key {
-            f.write_str(&encode_value(Some(key)))?;
+            f.write_str(&encode_key(key))?;
         }
         for (i, (column, value)) in self.values.iter().enumerate() {
             let separator = if i == 0 && self.key.is_none() { "" } else { "/" };

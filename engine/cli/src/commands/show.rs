@@ -96,12 +96,23 @@ fn statistics(stored: &StoredTable, field: &Field) -> [Value; 3] {
     [json!(nulls), shown(min), shown(max)]
 }
 
+/// The JSON form of a listing of files, and its columns.
+const FILES: &str = "arrowsmith.files.v1";
+const FILE_COLUMNS: &[&str] = &["file", "rows", "bytes", "partition"];
+
 pub(crate) async fn files(context: &Context, name: &str, format: Format) -> CommandResult {
     let engine = context.engine().await?;
     let asset = Arc::clone(&find(&engine, name)?.asset);
     if let Body::External(source) = &asset.body {
         // Nothing is known of single files of a source; its path or glob is what is read.
-        print(&source.location())?;
+        let location = source.location();
+        if format == Format::Table {
+            print(&location)?;
+            return Ok(Exit::Ok);
+        }
+        let mut rows = Rows::new(FILES, FILE_COLUMNS);
+        rows.push(vec![json!(location), Value::Null, Value::Null, Value::Null]);
+        rows.print(format)?;
         return Ok(Exit::Ok);
     }
     let made = engine.current(&asset.key).await.map_err(|e| fail(&e))?;
@@ -111,7 +122,7 @@ pub(crate) async fn files(context: &Context, name: &str, format: Format) -> Comm
         locations.iter().try_for_each(|location| print(location))?;
         return Ok(Exit::Ok);
     }
-    let mut rows = Rows::new("arrowsmith.files.v1", &["file", "rows", "bytes", "partition"]);
+    let mut rows = Rows::new(FILES, FILE_COLUMNS);
     for (location, file) in locations.iter().zip(&made.stored.files) {
         let partition = json!(file.partition);
         rows.push(vec![json!(location), json!(file.row_count), json!(file.size_bytes), partition]);
