@@ -68,6 +68,12 @@ pub enum Error {
         /// How many fit.
         count: usize,
     },
+    /// There is no such backfill, or more than one.
+    #[error("`{backfill}` is no backfill, or not one alone; `arrowsmith backfill list` shows them")]
+    NoBackfill {
+        /// The id or prefix as given.
+        backfill: String,
+    },
     /// The writer has ended, because the process is shutting down.
     #[error("the instance is closed")]
     Closed,
@@ -82,7 +88,7 @@ impl Error {
             }
             Self::Database { .. } | Self::Migration { .. } => ErrorKind::Unavailable,
             Self::Stored { .. } => ErrorKind::Data,
-            Self::NoRun { .. } | Self::NoRuns => ErrorKind::NotFound,
+            Self::NoRun { .. } | Self::NoRuns | Self::NoBackfill { .. } => ErrorKind::NotFound,
             Self::Closed => ErrorKind::Cancelled,
         }
     }

@@ -101,10 +101,13 @@ pub enum Event {
         /// With all causes.
         error: String,
     },
-    /// A version became current.
+    /// A version became current, or a partition of one.
     AssetMaterialization {
         /// The version.
         version: String,
+        /// The partition, if the asset has any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition_key: Option<String>,
         /// Its rows.
         row_count: u64,
         /// Its bytes.

@@ -12,9 +12,10 @@ use crate::sqlite::open;
 use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
-    EndAttempt, EndRun, EndStep, Error, EventRecord, Materialization, NewAttempt, NewRun,
-    NewVersion, OutputRecord, Pointer, Publish, Published, ReplaceSteps, Result, RunId, RunRecord,
-    StepRecord, Tell, TimeMicros,
+    BackfillId, BackfillRecord, BackfillStatus, EndAttempt, EndRun, EndStep, Error, EventRecord,
+    Materialization, NewAttempt, NewRun, NewVersion, OutputRecord, PartitionPointer,
+    PartitionTotals, Pointer, Publish, Published, ReplaceSteps, Result, RunId, RunRecord,
+    StepRecord, Tell, TimeMicros, VersionSummary,
 };
 
 /// One instance: runs, events and the catalog. Clones share what is kept.
@@ -145,10 +146,102 @@ impl Instance {
             let status = crate::RunStatus::Failure;
             self.end_run(EndRun { run_id: *run_id, status, error, at: now }).await?;
         }
+        for backfill in self.reader.backfills(u32::MAX).await? {
+            let is_dead = backfill.lease_until < now || backfill.process.is_gone();
+            if !backfill.status.is_final() && is_dead {
+                let (status, error) = match backfill.status {
+                    BackfillStatus::Canceling => (BackfillStatus::Canceled, None),
+                    _ => (BackfillStatus::Failed, Some("its process ended without a word")),
+                };
+                let (error, ended_at) = (error.map(str::to_owned), Some(now));
+                self.save_backfill(BackfillRecord { status, ended_at, error, ..backfill }).await?;
+            }
+        }
         Ok(dead)
     }
 
-    /// What is current in an environment, by asset.
+    /// Writes a backfill as it stands now; one that was asked to stop is not asked to go on.
+    pub async fn save_backfill(&self, backfill: BackfillRecord) -> Result<()> {
+        self.done(Request::SaveBackfill(Box::new(backfill))).await
+    }
+
+    /// The newest backfills, newest first.
+    pub async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>> {
+        self.reader.backfills(limit).await
+    }
+
+    /// The backfill of an id, or of the beginning or end of one; `latest` is the newest.
+    ///
+    /// # Errors
+    /// `NoBackfill`.
+    pub async fn backfill(&self, id: &str) -> Result<BackfillRecord> {
+        let no_backfill = || Error::NoBackfill { backfill: id.to_owned() };
+        let mut found = match id {
+            "latest" => self.reader.backfills(1).await?,
+            _ => match digits(id) {
+                Some(digits) => self.reader.backfills_like(&digits).await?,
+                None => Vec::new(),
+            },
+        };
+        let only = found.pop().ok_or_else(no_backfill)?;
+        if found.is_empty() { Ok(only) } else { Err(no_backfill()) }
+    }
+
+    /// The runs of a backfill, oldest first.
+    pub async fn runs_of_backfill(&self, backfill: BackfillId) -> Result<Vec<RunRecord>> {
+        self.reader.runs_of_backfill(backfill).await
+    }
+
+    /// Adds keys to a list of dynamic partitions, behind those that are there.
+    pub async fn add_dynamic_partitions(
+        &self,
+        name: &str,
+        keys: Vec<String>,
+        at: TimeMicros,
+    ) -> Result<()> {
+        let (name, remove) = (name.to_owned(), Vec::new());
+        self.done(Request::SetDynamicPartitions { name, add: keys, remove, at }).await
+    }
+
+    /// Takes keys from a list of dynamic partitions; what was materialized for them stays.
+    pub async fn remove_dynamic_partitions(
+        &self,
+        name: &str,
+        keys: Vec<String>,
+        at: TimeMicros,
+    ) -> Result<()> {
+        let (name, add) = (name.to_owned(), Vec::new());
+        self.done(Request::SetDynamicPartitions { name, add, remove: keys, at }).await
+    }
+
+    /// The keys of a list of dynamic partitions, in the order in which they were added.
+    pub async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {
+        self.reader.dynamic_partitions(name).await
+    }
+
+    /// What is current of a partitioned table, in no order.
+    pub async fn partitions(
+        &self,
+        environment: &str,
+        asset: &str,
+    ) -> Result<Vec<PartitionPointer>> {
+        self.reader.partitions(environment, asset).await
+    }
+
+    /// What is current of partitioned tables in all, by asset.
+    pub async fn partition_totals(
+        &self,
+        environment: &str,
+    ) -> Result<BTreeMap<String, PartitionTotals>> {
+        self.reader.partition_totals(environment).await
+    }
+
+    /// What plans have to know of versions, in no order, without those that are not known.
+    pub async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
+        self.reader.version_summaries(versions).await
+    }
+
+    /// What is current in an environment of tables without partitions, by asset.
     pub async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>> {
         self.reader.pointers(environment).await
     }
@@ -177,10 +270,7 @@ impl Instance {
             return self.reader.runs(1).await?.pop().ok_or(Error::NoRuns);
         }
         let no_run = || Error::NoRun { run: id.to_owned() };
-        let digits = id.replace('-', "").to_lowercase();
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(no_run());
-        }
+        let digits = digits(id).ok_or_else(no_run)?;
         let mut found = self.reader.runs_like(&digits).await?;
         match found.len() {
             0 | 1 => found.pop().ok_or_else(no_run),
@@ -213,4 +303,11 @@ impl Instance {
     pub async fn versions_in_use(&self) -> Result<HashSet<Version>> {
         self.reader.versions_in_use().await
     }
+}
+
+/// A piece of an id as the database can look for it.
+fn digits(id: &str) -> Option<String> {
+    let digits = id.replace('-', "").to_lowercase();
+    let sound = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    sound.then_some(digits)
 }

@@ -30,10 +30,11 @@ pub use event::{Event, EventRecord};
 pub use instance::Instance;
 pub use process::ProcessIdentity;
 pub use record::{
-    AttemptStatus, Materialization, OutputRecord, Pointer, RunId, RunRecord, RunStatus, StepRecord,
-    StepState, TimeMicros,
+    AttemptStatus, BackfillId, BackfillRecord, BackfillStatus, Materialization, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, RunId, RunRecord, RunStatus, StepRecord, StepState,
+    TimeMicros, VersionSummary,
 };
 pub use request::{
-    EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewRun, NewVersion, Publish, Published,
-    Refusal, ReplaceSteps, Target, Tell,
+    EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewPartition, NewRun, NewVersion, Publish,
+    Published, Refusal, ReplaceSteps, Target, Tell,
 };

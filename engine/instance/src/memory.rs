@@ -4,15 +4,15 @@
 mod read;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrowsmith_io_manager::Version;
 use uuid::Uuid;
 
 use crate::{
-    AttemptStatus, EventRecord, Materialization, NewAttempt, NewRun, OutputRecord, RunId,
-    RunStatus, StepRecord, Target, TimeMicros,
+    AttemptStatus, BackfillId, BackfillRecord, EventRecord, Materialization, NewAttempt, NewRun,
+    OutputRecord, PartitionPointer, RunId, RunStatus, StepRecord, Target, TimeMicros,
 };
 
 /// Everything that is kept, shared by the writer and the readers.
@@ -26,7 +26,12 @@ struct State {
     versions: HashMap<Version, Materialization>,
     /// By environment, then by table.
     catalog: HashMap<String, HashMap<Target, Current>>,
+    /// Environments and assets with current partitions.
+    partitioned: HashSet<(String, String)>,
     event_count: i64,
+    /// Keys by the name of their list.
+    dynamic_partitions: HashMap<String, Vec<String>>,
+    backfills: BTreeMap<BackfillId, BackfillRecord>,
 }
 
 #[derive(Debug)]
@@ -56,7 +61,7 @@ struct Attempt {
 #[derive(Debug, Default)]
 struct Current {
     epoch: i64,
-    published: Option<(Version, TimeMicros)>,
+    published: Option<PartitionPointer>,
 }
 
 impl Memory {

@@ -9,6 +9,8 @@ use arrowsmith_io_manager::{StoredTable, Version};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::ProcessIdentity;
+
 /// Microseconds since 1970-01-01 00:00 UTC.
 pub type TimeMicros = i64;
 
@@ -26,6 +28,24 @@ impl RunId {
 }
 
 impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The identity of a backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BackfillId(pub Uuid);
+
+impl BackfillId {
+    /// Enough of the id to tell it from others, for people: its random end.
+    pub fn short(&self) -> String {
+        RunId(self.0).short()
+    }
+}
+
+impl fmt::Display for BackfillId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -99,6 +119,31 @@ words! {
     }
 }
 
+words! {
+    /// How a backfill stands.
+    BackfillStatus {
+        /// It runs, or waits for its next run.
+        Requested = "requested",
+        /// Every partition is materialized.
+        CompletedSuccess = "completed_success",
+        /// Every run has ended, and some partitions failed.
+        CompletedFailed = "completed_failed",
+        /// It could not go on.
+        Failed = "failed",
+        /// It was asked to stop, and its run has not ended.
+        Canceling = "canceling",
+        /// It was stopped.
+        Canceled = "canceled",
+    }
+}
+
+impl BackfillStatus {
+    /// Whether it has come to its end.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Requested | Self::Canceling)
+    }
+}
+
 impl StepState {
     /// Whether the step has come to its end.
     pub const fn is_final(self) -> bool {
@@ -141,6 +186,10 @@ pub struct RunRecord {
     pub root: RunId,
     /// The run config.
     pub config: serde_json::Value,
+    /// Sets of the partitions that it makes, by asset.
+    pub partitions: BTreeMap<String, String>,
+    /// The backfill that it is a part of.
+    pub backfill: Option<BackfillId>,
     /// When it was begun.
     pub created_at: TimeMicros,
     /// When it ended.
@@ -193,13 +242,11 @@ pub struct OutputRecord {
     pub stored: Option<Arc<StoredTable>>,
 }
 
-/// What is current for one table.
+/// What is current of a table that has no partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pointer {
     /// The asset.
     pub asset: String,
-    /// Its partition; empty if it has none.
-    pub partition_key: String,
     /// The version.
     pub version: Version,
     /// The run that published it.
@@ -214,6 +261,74 @@ pub struct Pointer {
     pub code_version: Option<String>,
     /// The name of the IO manager that stored it.
     pub io_manager: String,
+}
+
+/// What is current of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionPointer {
+    /// Its key.
+    pub partition_key: String,
+    /// The version that holds it, which may hold others too.
+    pub version: Version,
+    /// When it was published.
+    pub published_at: TimeMicros,
+    /// Its rows.
+    pub row_count: u64,
+    /// Its bytes.
+    pub size_bytes: u64,
+}
+
+/// What is current of all partitions of a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionTotals {
+    /// How many there are.
+    pub partitions: u64,
+    /// Their rows.
+    pub row_count: u64,
+    /// Their bytes.
+    pub size_bytes: u64,
+    /// When the newest was published.
+    pub published_at: TimeMicros,
+}
+
+/// What a plan has to know of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionSummary {
+    /// The version.
+    pub version: Version,
+    /// The run that published it.
+    pub run_id: RunId,
+    /// The code that made it.
+    pub code_version: Option<String>,
+    /// The versions that it was computed from.
+    pub inputs: BTreeMap<String, Version>,
+}
+
+/// A backfill as it is remembered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackfillRecord {
+    /// Its id.
+    pub backfill_id: BackfillId,
+    /// Whose pointers it moves.
+    pub environment: String,
+    /// How it stands.
+    pub status: BackfillStatus,
+    /// The assets, as they were selected.
+    pub selection: String,
+    /// Sets of the partitions that are to be made, by asset; empty for assets without any.
+    pub target: BTreeMap<String, String>,
+    /// Free labels of its runs.
+    pub tags: BTreeMap<String, String>,
+    /// Who carries it out.
+    pub process: ProcessIdentity,
+    /// Until when it is known to live without another word.
+    pub lease_until: TimeMicros,
+    /// When it was begun.
+    pub created_at: TimeMicros,
+    /// When it ended.
+    pub ended_at: Option<TimeMicros>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
 }
 
 /// A published version with everything that is known of it.

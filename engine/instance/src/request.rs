@@ -6,7 +6,10 @@ use std::sync::Arc;
 use arrowsmith_io_manager::{StoredTable, Version};
 use uuid::Uuid;
 
-use crate::{AttemptStatus, Event, ProcessIdentity, RunId, RunStatus, StepState, TimeMicros};
+use crate::{
+    AttemptStatus, BackfillId, BackfillRecord, Event, ProcessIdentity, RunId, RunStatus, StepState,
+    TimeMicros,
+};
 
 /// A run that begins.
 #[derive(Debug, Clone)]
@@ -27,6 +30,10 @@ pub struct NewRun {
     pub root: RunId,
     /// The run config.
     pub config: serde_json::Value,
+    /// Sets of the partitions that it makes, by asset, in the language of the command line.
+    pub partitions: BTreeMap<String, String>,
+    /// The backfill that it is a part of.
+    pub backfill: Option<BackfillId>,
     /// Who runs it.
     pub process: ProcessIdentity,
     /// Until when it is known to live without another word.
@@ -69,11 +76,24 @@ pub struct NewAttempt {
     pub at: TimeMicros,
 }
 
+/// A partition of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPartition {
+    /// Its key.
+    pub key: String,
+    /// Its rows.
+    pub row_count: u64,
+    /// Its bytes.
+    pub size_bytes: u64,
+}
+
 /// A sealed version that is to become current.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
-    /// The table.
-    pub target: Target,
+    /// The asset.
+    pub asset: String,
+    /// Its partitions that the version holds; none if the version is the whole table.
+    pub partitions: Vec<NewPartition>,
     /// The files.
     pub stored: Arc<StoredTable>,
     /// The name of the IO manager that stored it.
@@ -284,6 +304,8 @@ pub(crate) enum Request {
     EndRun(EndRun),
     MarkRemoved { versions: Vec<Version>, at: TimeMicros },
     Restore { environment: String, versions: Vec<NewVersion>, at: TimeMicros },
+    SetDynamicPartitions { name: String, add: Vec<String>, remove: Vec<String>, at: TimeMicros },
+    SaveBackfill(Box<BackfillRecord>),
 }
 
 /// What the writer answers.
@@ -294,6 +316,17 @@ pub(crate) enum Reply {
     Restored(usize),
 }
 
+impl NewVersion {
+    /// What becomes current, each with its rows and bytes: partitions, or the whole table.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (Option<&str>, u64, u64)> {
+        let whole = (None, self.stored.row_count, self.stored.size_bytes);
+        let whole = self.partitions.is_empty().then_some(whole);
+        let partitions =
+            self.partitions.iter().map(|p| (Some(p.key.as_str()), p.row_count, p.size_bytes));
+        whole.into_iter().chain(partitions)
+    }
+}
+
 impl Publish {
     /// What is told of a publish, in order, each with the asset that it is about.
     pub(crate) fn events(&self) -> Vec<(Option<&str>, Event)> {
@@ -302,15 +335,19 @@ impl Publish {
         for emitted in &self.outputs {
             let (output, mapping_key) = (emitted.output.clone(), emitted.mapping_key.clone());
             events.push((None, Event::StepOutput { output, mapping_key }));
-            let version =
-                self.versions.iter().find(|v| Some(&v.target.asset) == emitted.asset.as_ref());
+            let version = self.versions.iter().find(|v| Some(&v.asset) == emitted.asset.as_ref());
             if let Some(new) = version {
-                let event = Event::AssetMaterialization {
-                    version: new.stored.version.to_string(),
-                    row_count: new.stored.row_count,
-                    size_bytes: new.stored.size_bytes,
-                };
-                events.push((Some(&new.target.asset), event));
+                events.extend(new.tables().map(|(partition_key, row_count, size_bytes)| {
+                    let version = new.stored.version.to_string();
+                    let partition_key = partition_key.map(str::to_owned);
+                    let event = Event::AssetMaterialization {
+                        version,
+                        partition_key,
+                        row_count,
+                        size_bytes,
+                    };
+                    (Some(new.asset.as_str()), event)
+                }));
             }
             if emitted.stored.is_some() || version.is_some() {
                 let (output, io_manager) = (emitted.output.clone(), emitted.io_manager.clone());

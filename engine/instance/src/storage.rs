@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use crate::request::{Reply, Request};
 use crate::{
-    EventRecord, Materialization, OutputRecord, Pointer, Result, RunId, RunRecord, StepRecord,
-    TimeMicros,
+    BackfillId, BackfillRecord, EventRecord, Materialization, OutputRecord, PartitionPointer,
+    PartitionTotals, Pointer, Result, RunId, RunRecord, StepRecord, TimeMicros, VersionSummary,
 };
 
 /// Changes what is kept.
@@ -26,6 +26,16 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
     async fn dead_runs(&self, now: TimeMicros) -> Result<Vec<RunId>>;
     async fn live_runs(&self) -> Result<Vec<RunId>>;
     async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>>;
+    async fn partitions(&self, environment: &str, asset: &str) -> Result<Vec<PartitionPointer>>;
+    async fn partition_totals(
+        &self,
+        environment: &str,
+    ) -> Result<BTreeMap<String, PartitionTotals>>;
+    async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>>;
+    async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>>;
+    async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>>;
+    async fn backfills_like(&self, digits: &str) -> Result<Vec<BackfillRecord>>;
+    async fn runs_of_backfill(&self, backfill: BackfillId) -> Result<Vec<RunRecord>>;
     async fn materialization(&self, version: Version) -> Result<Option<Materialization>>;
     async fn materializations(&self, asset: &str, limit: u32) -> Result<Vec<Materialization>>;
     async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>>;

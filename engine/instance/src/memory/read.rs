@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use super::{Memory, Run};
 use crate::storage::Reader;
 use crate::{
-    AttemptStatus, EventRecord, Materialization, OutputRecord, Pointer, Result, RunId, RunRecord,
-    RunStatus, StepRecord, TimeMicros,
+    AttemptStatus, BackfillId, BackfillRecord, EventRecord, Materialization, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, RunStatus, StepRecord,
+    TimeMicros, VersionSummary,
 };
 
 #[async_trait]
@@ -31,22 +32,81 @@ impl Reader for Memory {
         let state = self.lock();
         let current = state.catalog.get(environment).into_iter().flatten();
         let pointer = current.filter_map(|(target, current)| {
-            let (version, published_at) = current.published?;
-            let made = state.versions.get(&version)?;
+            let current = current.published.as_ref().filter(|_| target.partition_key.is_empty())?;
+            let made = state.versions.get(&current.version)?;
             let pointer = Pointer {
                 asset: target.asset.clone(),
-                partition_key: target.partition_key.clone(),
-                version,
+                version: current.version,
                 run_id: made.run_id,
-                published_at,
-                row_count: made.stored.row_count,
-                size_bytes: made.stored.size_bytes,
+                published_at: current.published_at,
+                row_count: current.row_count,
+                size_bytes: current.size_bytes,
                 code_version: made.code_version.clone(),
                 io_manager: made.io_manager.clone(),
             };
             Some((target.asset.clone(), pointer))
         });
         Ok(pointer.collect())
+    }
+
+    async fn partitions(&self, environment: &str, asset: &str) -> Result<Vec<PartitionPointer>> {
+        let state = self.lock();
+        let tables = state.catalog.get(environment).into_iter().flatten();
+        let partitions =
+            tables.filter(|(target, _)| target.asset == asset && !target.partition_key.is_empty());
+        Ok(partitions.filter_map(|(_, current)| current.published.clone()).collect())
+    }
+
+    async fn partition_totals(
+        &self,
+        environment: &str,
+    ) -> Result<BTreeMap<String, PartitionTotals>> {
+        let state = self.lock();
+        let mut totals: BTreeMap<String, PartitionTotals> = BTreeMap::new();
+        for (target, current) in state.catalog.get(environment).into_iter().flatten() {
+            let Some(current) = &current.published else { continue };
+            if target.partition_key.is_empty() {
+                continue;
+            }
+            let total = totals.entry(target.asset.clone()).or_default();
+            total.partitions += 1;
+            total.row_count += current.row_count;
+            total.size_bytes += current.size_bytes;
+            total.published_at = total.published_at.max(current.published_at);
+        }
+        Ok(totals)
+    }
+
+    async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
+        let state = self.lock();
+        let summary = |version: &Version| {
+            let made = state.versions.get(version)?;
+            Some(VersionSummary {
+                version: *version,
+                run_id: made.run_id,
+                code_version: made.code_version.clone(),
+                inputs: made.inputs.clone(),
+            })
+        };
+        Ok(versions.iter().filter_map(summary).collect())
+    }
+
+    async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {
+        Ok(self.lock().dynamic_partitions.get(name).cloned().unwrap_or_default())
+    }
+
+    async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>> {
+        Ok(self.lock().backfills.values().rev().take(limit as usize).cloned().collect())
+    }
+
+    async fn backfills_like(&self, digits: &str) -> Result<Vec<BackfillRecord>> {
+        let like = |backfill: &&BackfillRecord| is_like(backfill.backfill_id.0, digits);
+        Ok(self.lock().backfills.values().filter(like).cloned().collect())
+    }
+
+    async fn runs_of_backfill(&self, backfill: BackfillId) -> Result<Vec<RunRecord>> {
+        let is_part = |run: &&Run| run.new.backfill == Some(backfill);
+        Ok(self.lock().runs.values().filter(is_part).map(record).collect())
     }
 
     async fn materialization(&self, version: Version) -> Result<Option<Materialization>> {
@@ -65,10 +125,7 @@ impl Reader for Memory {
     }
 
     async fn runs_like(&self, digits: &str) -> Result<Vec<RunRecord>> {
-        let like = |run: &&Run| {
-            let id = run.new.run_id.0.simple().to_string();
-            id.starts_with(digits) || id.ends_with(digits)
-        };
+        let like = |run: &&Run| is_like(run.new.run_id.0, digits);
         Ok(self.lock().runs.values().filter(like).map(record).collect())
     }
 
@@ -93,7 +150,7 @@ impl Reader for Memory {
         };
         let current = state.catalog.values().flat_map(|catalog| catalog.values());
         let mut used: HashSet<Version> =
-            current.filter_map(|current| current.published.map(|(version, _)| version)).collect();
+            current.filter_map(|current| Some(current.published.as_ref()?.version)).collect();
         used.extend(state.runs.values().flat_map(|run| run.new.pins.iter().copied()));
         let running = state.attempts.values().filter(|a| a.status == AttemptStatus::Running);
         used.extend(running.map(|attempt| attempt.new.version));
@@ -120,9 +177,17 @@ fn record(run: &Run) -> RunRecord {
         parent: run.new.parent,
         root: run.new.root,
         config: run.new.config.clone(),
+        partitions: run.new.partitions.clone(),
+        backfill: run.new.backfill,
         created_at: run.new.at,
         ended_at: run.ended_at,
         error: run.error.clone(),
         steps,
     }
+}
+
+/// Whether an id begins or ends with these digits.
+fn is_like(id: uuid::Uuid, digits: &str) -> bool {
+    let id = id.simple().to_string();
+    id.starts_with(digits) || id.ends_with(digits)
 }

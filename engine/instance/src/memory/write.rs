@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::{Attempt, Memory, Run, State};
 use crate::request::{Reply, Request};
 use crate::{
-    AttemptStatus, EndAttempt, EndRun, EndStep, Event, EventRecord, Materialization, NewAttempt,
-    NewOutput, NewRun, NewVersion, OutputRecord, Publish, Published, Refusal, ReplaceSteps, RunId,
-    RunStatus, StepRecord, StepState, TimeMicros,
+    AttemptStatus, BackfillRecord, BackfillStatus, EndAttempt, EndRun, EndStep, Event, EventRecord,
+    Materialization, NewAttempt, NewOutput, NewRun, NewVersion, OutputRecord, PartitionPointer,
+    Publish, Published, Refusal, ReplaceSteps, RunId, RunStatus, StepRecord, StepState, Target,
+    TimeMicros,
 };
 
 impl Memory {
@@ -53,9 +54,19 @@ impl State {
                 }
             }
             Request::Restore { environment, versions, at } => {
-                let restored = versions.iter().filter(|v| self.restore(environment, v, *at));
-                return Reply::Restored(restored.count());
+                let restored = versions.iter().map(|new| self.restore(environment, new, *at));
+                return Reply::Restored(restored.sum());
             }
+            Request::SetDynamicPartitions { name, add, remove, .. } => {
+                let keys = self.dynamic_partitions.entry(name.clone()).or_default();
+                keys.retain(|key| !remove.contains(key));
+                for key in add {
+                    if !keys.contains(key) {
+                        keys.push(key.clone());
+                    }
+                }
+            }
+            Request::SaveBackfill(backfill) => self.save_backfill(backfill),
         }
         Reply::Done
     }
@@ -175,12 +186,43 @@ impl State {
         Published::Yes
     }
 
+    fn save_backfill(&mut self, backfill: &BackfillRecord) {
+        let mut backfill = backfill.clone();
+        if let Some(known) = self.backfills.get(&backfill.backfill_id)
+            && known.status == BackfillStatus::Canceling
+            && backfill.status == BackfillStatus::Requested
+            && known.process == backfill.process
+        {
+            backfill.status = known.status;
+        }
+        self.backfills.insert(backfill.backfill_id, backfill);
+    }
+
     fn make_current(&mut self, environment: &str, new: &NewVersion, made: Materialization) {
-        let at = made.created_at;
-        self.versions.insert(new.stored.version, made);
+        let (version, published_at) = (new.stored.version, made.created_at);
+        self.versions.insert(version, made);
         let catalog = self.catalog.entry(environment.to_owned()).or_default();
-        let current = catalog.entry(new.target.clone()).or_default();
-        current.published = Some((new.stored.version, at));
+        // A table that is cut otherwise than before has only the new pieces.
+        let table = (environment.to_owned(), new.asset.clone());
+        if !new.partitions.is_empty() {
+            let partition_key = String::new();
+            let whole = Target { asset: new.asset.clone(), partition_key };
+            if let Some(current) = catalog.get_mut(&whole) {
+                current.published = None;
+            }
+            self.partitioned.insert(table);
+        } else if self.partitioned.remove(&table) {
+            let of_table = |target: &Target| target.asset == new.asset;
+            let pieces = catalog.iter_mut().filter(|(target, _)| of_table(target));
+            pieces.for_each(|(_, current)| current.published = None);
+        }
+        for (key, row_count, size_bytes) in new.tables() {
+            let partition_key = key.unwrap_or_default().to_owned();
+            let target = Target { asset: new.asset.clone(), partition_key: partition_key.clone() };
+            let pointer =
+                PartitionPointer { partition_key, version, published_at, row_count, size_bytes };
+            catalog.entry(target).or_default().published = Some(pointer);
+        }
     }
 
     fn end_running(&mut self, run_id: RunId, attempt_id: Uuid, status: AttemptStatus) -> bool {
@@ -261,18 +303,26 @@ impl State {
         self.tell(end.run_id, None, None, end.at, end.event());
     }
 
-    /// Whether nothing was current for the table until now.
-    fn restore(&mut self, environment: &str, new: &NewVersion, at: TimeMicros) -> bool {
+    /// Makes those tables current that had nothing until now; returns how many.
+    fn restore(&mut self, environment: &str, new: &NewVersion, at: TimeMicros) -> usize {
         let run = new.stored.labels.get("run").and_then(|run| Uuid::parse_str(run).ok());
         let made = materialization(new, RunId(run.unwrap_or_default()), at, 0);
         let catalog = self.catalog.get(environment);
-        let current = catalog.and_then(|catalog| catalog.get(&new.target));
-        if current.is_some_and(|current| current.published.is_some()) {
+        let has_current = |key: &str| {
+            let target = Target { asset: new.asset.clone(), partition_key: key.to_owned() };
+            let current = catalog.and_then(|catalog| catalog.get(&target));
+            current.is_some_and(|current| current.published.is_some())
+        };
+        let mut new = new.clone();
+        let is_whole = new.partitions.is_empty();
+        new.partitions.retain(|partition| !has_current(&partition.key));
+        if (is_whole && has_current("")) || (!is_whole && new.partitions.is_empty()) {
             self.versions.entry(new.stored.version).or_insert(made);
-            return false;
+            return 0;
         }
-        self.make_current(environment, new, made);
-        true
+        let restored = new.tables().count();
+        self.make_current(environment, &new, made);
+        restored
     }
 }
 
@@ -309,7 +359,7 @@ fn materialization(
     duration_us: u64,
 ) -> Materialization {
     Materialization {
-        asset: new.target.asset.clone(),
+        asset: new.asset.clone(),
         run_id,
         created_at: at,
         duration_us,

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::write::word;
 use crate::storage::Reader;
 use crate::{
-    Error, EventRecord, Materialization, OutputRecord, Pointer, ProcessIdentity, Result, RunId,
-    RunRecord, StepRecord, TimeMicros,
+    BackfillId, BackfillRecord, Error, EventRecord, Materialization, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, ProcessIdentity, Result, RunId, RunRecord,
+    StepRecord, TimeMicros, VersionSummary,
 };
 
 /// Connections that read what is committed.
@@ -51,6 +52,20 @@ impl SqliteReader {
         Self { pool }
     }
 
+    /// The one text that a query aggregates its rows to, since each row crosses threads by itself.
+    async fn document<T: DeserializeOwned>(&self, sql: &'static str, of: &[&str]) -> Result<T> {
+        let query = of.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument));
+        decode(query.fetch_one(&self.pool).await?.get(0), "an aggregate")
+    }
+
+    async fn run_records(&self, rows: Vec<SqliteRow>) -> Result<Vec<RunRecord>> {
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            runs.push(self.run_record(&row).await?);
+        }
+        Ok(runs)
+    }
+
     async fn run_record(&self, row: &SqliteRow) -> Result<RunRecord> {
         let run_id: String = row.get("run_id");
         let states =
@@ -69,6 +84,11 @@ impl SqliteReader {
             root: maybe_run(row.get("root_run_id"))?
                 .map_or_else(|| uuid(&run_id, "runs.run_id").map(RunId), Ok)?,
             config: decode(row.get("config"), "runs.config")?,
+            partitions: decode(row.get("partitions"), "runs.partitions")?,
+            backfill: row
+                .get::<Option<&str>, _>("backfill_id")
+                .map(|text| uuid(text, "runs.backfill_id").map(BackfillId))
+                .transpose()?,
             created_at: row.get("created_at"),
             ended_at: row.get("ended_at"),
             error: row.get("error"),
@@ -103,10 +123,10 @@ impl Reader for SqliteReader {
 
     async fn pointers(&self, environment: &str) -> Result<BTreeMap<String, Pointer>> {
         let found = sqlx::query(
-            "select p.asset, p.partition_key, p.version_id, p.published_at, v.run_id,
+            "select p.asset, p.version_id, p.published_at, v.run_id,
                v.row_count, v.size_bytes, v.code_version, v.io_manager
              from pointers p join versions v on v.version_id = p.version_id
-             where p.environment = $1",
+             where p.environment = $1 and p.partition_key = ''",
         )
         .bind(environment)
         .fetch_all(&self.pool)
@@ -115,7 +135,6 @@ impl Reader for SqliteReader {
             let asset: String = row.get("asset");
             let pointer = Pointer {
                 asset: asset.clone(),
-                partition_key: row.get("partition_key"),
                 version: Version(uuid(row.get("version_id"), "pointers.version_id")?),
                 run_id: RunId(uuid(row.get("run_id"), "versions.run_id").unwrap_or_default()),
                 published_at: row.get("published_at"),
@@ -127,6 +146,104 @@ impl Reader for SqliteReader {
             Ok((asset, pointer))
         };
         found.into_iter().map(pointer).collect()
+    }
+
+    async fn partitions(&self, environment: &str, asset: &str) -> Result<Vec<PartitionPointer>> {
+        let found: Vec<(String, Version, TimeMicros, u64, u64)> = self
+            .document(
+                "select json_group_array(
+                   json_array(partition_key, version_id, published_at, row_count, size_bytes))
+                 from pointers
+                 where environment = $1 and asset = $2 and partition_key <> ''
+                   and version_id is not null",
+                &[environment, asset],
+            )
+            .await?;
+        let pointer = |(partition_key, version, published_at, row_count, size_bytes)| {
+            PartitionPointer { partition_key, version, published_at, row_count, size_bytes }
+        };
+        Ok(found.into_iter().map(pointer).collect())
+    }
+
+    async fn partition_totals(
+        &self,
+        environment: &str,
+    ) -> Result<BTreeMap<String, PartitionTotals>> {
+        let found = sqlx::query(
+            "select asset, count(*) as partitions, sum(row_count) as row_count,
+               sum(size_bytes) as size_bytes, max(published_at) as published_at
+             from pointers
+             where environment = $1 and partition_key <> '' and version_id is not null
+             group by asset",
+        )
+        .bind(environment)
+        .fetch_all(&self.pool)
+        .await?;
+        let totals = |row: SqliteRow| {
+            let totals = PartitionTotals {
+                partitions: count(&row, "partitions"),
+                row_count: count(&row, "row_count"),
+                size_bytes: count(&row, "size_bytes"),
+                published_at: row.get("published_at"),
+            };
+            (row.get("asset"), totals)
+        };
+        Ok(found.into_iter().map(totals).collect())
+    }
+
+    async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
+        let versions = serde_json::to_string(versions).unwrap_or_default();
+        let found: Vec<(Version, RunId, Option<String>, BTreeMap<String, Version>)> = self
+            .document(
+                "select json_group_array(
+                   json_array(version_id, run_id, code_version, json(inputs)))
+                 from versions where version_id in (select value from json_each($1))",
+                &[&versions],
+            )
+            .await?;
+        let summary = |(version, run_id, code_version, inputs)| VersionSummary {
+            version,
+            run_id,
+            code_version,
+            inputs,
+        };
+        Ok(found.into_iter().map(summary).collect())
+    }
+
+    async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {
+        self.document(
+            "select json_group_array(partition_key) from (
+               select partition_key from dynamic_partitions where name = $1 order by position)",
+            &[name],
+        )
+        .await
+    }
+
+    async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>> {
+        let found = sqlx::query("select * from backfills order by backfill_id desc limit $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        found.iter().map(backfill).collect()
+    }
+
+    async fn backfills_like(&self, digits: &str) -> Result<Vec<BackfillRecord>> {
+        let found = sqlx::query(
+            "select * from backfills where replace(backfill_id, '-', '') like $1 || '%'
+               or replace(backfill_id, '-', '') like '%' || $1 limit 50",
+        )
+        .bind(digits)
+        .fetch_all(&self.pool)
+        .await?;
+        found.iter().map(backfill).collect()
+    }
+
+    async fn runs_of_backfill(&self, backfill: BackfillId) -> Result<Vec<RunRecord>> {
+        let found = sqlx::query("select * from runs where backfill_id = $1 order by run_id")
+            .bind(backfill.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        self.run_records(found).await
     }
 
     async fn materialization(&self, version: Version) -> Result<Option<Materialization>> {
@@ -153,11 +270,7 @@ impl Reader for SqliteReader {
             .bind(limit)
             .fetch_all(&self.pool)
             .await?;
-        let mut runs = Vec::new();
-        for row in found {
-            runs.push(self.run_record(&row).await?);
-        }
-        Ok(runs)
+        self.run_records(found).await
     }
 
     async fn runs_like(&self, digits: &str) -> Result<Vec<RunRecord>> {
@@ -168,11 +281,7 @@ impl Reader for SqliteReader {
         .bind(digits)
         .fetch_all(&self.pool)
         .await?;
-        let mut runs = Vec::new();
-        for row in found {
-            runs.push(self.run_record(&row).await?);
-        }
-        Ok(runs)
+        self.run_records(found).await
     }
 
     async fn steps(&self, run_id: RunId) -> Result<Vec<StepRecord>> {
@@ -269,5 +378,21 @@ fn materialization(row: &SqliteRow) -> Result<Materialization> {
         inputs: decode(row.get("inputs"), "versions.inputs")?,
         metadata: decode(row.get("metadata"), "versions.metadata")?,
         stored: Arc::new(decode(row.get("manifest"), "versions.manifest")?),
+    })
+}
+
+fn backfill(row: &SqliteRow) -> Result<BackfillRecord> {
+    Ok(BackfillRecord {
+        backfill_id: BackfillId(uuid(row.get("backfill_id"), "backfills.backfill_id")?),
+        environment: row.get("environment"),
+        status: word(row.get("status"), "backfills")?,
+        selection: row.get("selection"),
+        target: decode(row.get("target"), "backfills.target")?,
+        tags: decode(row.get("tags"), "backfills.tags")?,
+        process: decode(row.get("process"), "backfills.process")?,
+        lease_until: row.get("lease_until"),
+        created_at: row.get("created_at"),
+        ended_at: row.get("ended_at"),
+        error: row.get("error"),
     })
 }

@@ -1,5 +1,6 @@
 //! Requests as one transaction.
 
+mod backfill;
 mod begin;
 mod end;
 mod publish;
@@ -115,6 +116,10 @@ impl Transaction<'_> {
             Request::Restore { environment, versions, at } => {
                 return self.restore(environment, versions, *at).await;
             }
+            Request::SetDynamicPartitions { name, add, remove, at } => {
+                self.set_dynamic_partitions(name, [add, remove], *at)?;
+            }
+            Request::SaveBackfill(backfill) => self.save_backfill(backfill)?,
             Request::Begin(_) | Request::Publish(_) => {}
         }
         Ok(Reply::Done)

@@ -13,8 +13,8 @@ impl Transaction<'_> {
         self.script.add(
             "insert into runs
                (run_id, environment, selection, status, tags, process, lease_until, created_at,
-                job, parent_run_id, root_run_id, config)
-             values ($1, $2, $3, 'started', $4, $5, $6, $7, $8, $9, $10, $11)",
+                job, parent_run_id, root_run_id, config, partitions, backfill_id)
+             values ($1, $2, $3, 'started', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             [
                 run_id.clone(),
                 text(&run.environment),
@@ -27,6 +27,8 @@ impl Transaction<'_> {
                 run.parent.map(|parent| parent.to_string()),
                 text(&run.root),
                 Some(encode(&run.config)?),
+                Some(encode(&run.partitions)?),
+                run.backfill.map(|backfill| backfill.to_string()),
             ],
         );
         self.script.add(

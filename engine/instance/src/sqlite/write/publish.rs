@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 use sqlx::Row;
 
-use super::{Transaction, encode, rows, text, word};
+use super::{Transaction, encode, rows, word};
 use crate::request::Reply;
 use crate::{
     AttemptStatus, NewOutput, NewVersion, Publish, Published, Refusal, Result, RunStatus,
@@ -31,9 +31,7 @@ impl Transaction<'_> {
             let run = publish.run_id.to_string();
             for new in &publish.versions {
                 versions.push(version_row(new, publish)?);
-                let (target, version) = (&new.target, new.stored.version.to_string());
-                let (asset, partition) = (&target.asset, &target.partition_key);
-                pointers.push(json!([publish.environment, asset, partition, version, publish.at]));
+                pointers.extend(pointer_rows(new, &publish.environment, publish.at));
             }
             for output in &publish.outputs {
                 outputs.push(output_row(output, publish)?);
@@ -72,13 +70,24 @@ impl Transaction<'_> {
         if versions.is_empty() {
             return;
         }
+        let pointers = rows(pointers);
         self.script.add(INSERT_VERSIONS, [rows(versions)]);
         self.script.add(
-            "update pointers set version_id = e.value->>3, published_at = e.value->>4
+            "update pointers set version_id = e.value->>3, published_at = e.value->>4,
+               row_count = e.value->>5, size_bytes = e.value->>6
              from json_each($1) e
              where pointers.environment = e.value->>0 and pointers.asset = e.value->>1
                and pointers.partition_key = e.value->>2",
-            [rows(pointers)],
+            [pointers.clone()],
+        );
+        // A table that is cut otherwise than before has only the new pieces.
+        self.script.add(
+            "update pointers set version_id = null
+             from (select distinct value->>0 as environment, value->>1 as asset,
+                     value->>2 = '' as whole from json_each($1)) e
+             where pointers.environment = e.environment and pointers.asset = e.asset
+               and (pointers.partition_key = '') <> e.whole and pointers.version_id is not null",
+            [pointers],
         );
     }
 
@@ -142,7 +151,7 @@ impl Transaction<'_> {
             let label = |name: &str| new.stored.labels.get(name).cloned().unwrap_or_default();
             let row = json!([
                 new.stored.version.to_string(),
-                new.target.asset,
+                new.asset,
                 label("run"),
                 label("attempt"),
                 new.io_manager,
@@ -159,19 +168,17 @@ impl Transaction<'_> {
             let moved = self.script.change(
                 self.connection,
                 "insert into pointers
-                   (environment, asset, partition_key, epoch, version_id, published_at)
-                 values ($1, $2, $3, 1, $4, $5)
+                   (environment, asset, partition_key, epoch, version_id, published_at,
+                    row_count, size_bytes)
+                 select value->>0, value->>1, value->>2, 1, value->>3, value->>4, value->>5,
+                   value->>6
+                 from json_each($1) where true
                  on conflict (environment, asset, partition_key)
                  do update set version_id = excluded.version_id,
-                   published_at = excluded.published_at
+                   published_at = excluded.published_at, row_count = excluded.row_count,
+                   size_bytes = excluded.size_bytes
                  where pointers.version_id is null",
-                [
-                    text(&environment),
-                    text(&new.target.asset),
-                    text(&new.target.partition_key),
-                    text(&new.stored.version),
-                    text(&at),
-                ],
+                [rows(pointer_rows(new, environment, at).collect())],
             );
             restored += usize::try_from(moved.await?).unwrap_or_default();
         }
@@ -206,10 +213,22 @@ fn output_row(output: &NewOutput, publish: &Publish) -> Result<Value> {
     ]))
 }
 
+/// One row for each table that becomes current.
+fn pointer_rows(
+    new: &NewVersion,
+    environment: &str,
+    at: TimeMicros,
+) -> impl Iterator<Item = Value> {
+    let version = new.stored.version.to_string();
+    new.tables().map(move |(key, rows, bytes)| {
+        json!([environment, new.asset, key.unwrap_or_default(), version, at, rows, bytes])
+    })
+}
+
 fn version_row(new: &NewVersion, publish: &Publish) -> Result<Value> {
     Ok(json!([
         new.stored.version.to_string(),
-        new.target.asset,
+        new.asset,
         publish.run_id.to_string(),
         publish.attempt_id.to_string(),
         new.io_manager,
