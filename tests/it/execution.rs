@@ -300,6 +300,8 @@ async fn begun(instance: &Instance, at: i64, process: ProcessIdentity) -> (RunId
         parent: None,
         root: run_id,
         config: Default::default(),
+        partitions: Default::default(),
+        backfill: None,
         process,
         lease_until: at + 30_000_000,
         at,
@@ -333,7 +335,8 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
     let session = datafusion::prelude::SessionContext::new();
     let stored = manager.write(plan.expect("a plan"), session.task_ctx(), &target).await;
     let version = NewVersion {
-        target: attempt.targets[0].clone(),
+        asset: attempt.targets[0].asset.clone(),
+        partitions: vec![],
         stored: Arc::new(stored.expect("a version")),
         io_manager: "memory".to_owned(),
         code_version: None,

@@ -1,6 +1,6 @@
 //! The flights example, from raw CSV to reports, against facts that are known of the data.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use serde_json::Value;
 
@@ -41,27 +41,52 @@ fn the_flights_project_is_built_and_its_facts_hold() {
     assert_eq!(best["carrier"], "AS", "Alaska Airlines arrived earliest in 2013");
 
     // The hive column stands in the path and not in the file, for other programs.
-    let files = project.ok(&["files", "daily_summary"]);
-    assert_eq!(files.lines().count(), 12);
-    assert!(files.lines().all(|file| file.contains("/month=")), "{files}");
+    let files = project.ok(&["files", "hourly_delays"]);
+    assert_eq!(files.lines().count(), 3);
+    assert!(files.lines().all(|file| file.contains("/origin=")), "{files}");
 }
 
-const HEADER: &str = "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,\
-                      arr_delay,carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,\
-                      time_hour";
+/// Every file is a partition, and one that is made again is as it was.
+#[test]
+fn days_are_made_again_one_by_one_from_the_months_that_they_need() {
+    let project = Project::new("");
+    copy_folder(&examples().join("flights"), project.path());
+    project.ok(&["materialize", "+carrier_days", "+airport_days", "+cancellations"]);
+    let count = |asset: &str, set: &str| {
+        project.ok(&["partitions", "list", asset, "-p", set, "-f", "csv"]).lines().count() - 1
+    };
+    assert_eq!(count("staging.flights", "materialized"), 12);
+    assert_eq!(count("carrier_days", "materialized"), 365);
+    assert_eq!(count("airport_days", "materialized"), 365 * 3);
+    assert_eq!(count("cancellations", "materialized"), 12 * 3 * 2);
+    assert_eq!(count("airport_days", "airport=JFK|day=2013-02"), 28);
 
-/// A month whose flights are late by years.
+    // The first days of March need the last of February.
+    let week = "select flight_date, carrier, flights, round(mean_delay_7_days, 6) as mean from carrier_days \
+                where flight_date between '2013-02-27' and '2013-03-03' order by 1, 2";
+    let before = project.ok(&["query", week, "-f", "csv"]);
+    let plan = project.ok(&["plan", "staging.flights", "carrier_days", "-p", "2013-03-02"]);
+    assert!(plan.contains("staging.flights[2013-02...2013-03]"), "{plan}");
+    project.ok(&["materialize", "carrier_days", "-p", "2013-03-01...2013-03-02"]);
+    assert_eq!(project.ok(&["query", week, "-f", "csv"]), before);
+    assert_eq!(count("carrier_days", "materialized"), 365);
+}
+
+/// Two flights of December that are late by a week.
 fn bad_month(project: &Project) {
-    let path = project.path().join("data/flights/2014-01.csv.gz");
-    let file = std::fs::File::create(path).expect("a file");
-    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let path = project.path().join("data/flights/2013-12.csv.gz");
+    let mut text = String::new();
+    let file = std::fs::File::open(&path).expect("a file");
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a text");
     let late = |flight| {
         format!(
-            "2014,1,1,517,515,999999,830,819,11,UA,{flight},N14228,EWR,IAH,227,1400,5,15,\
-             2014-01-01T10:00:00Z"
+            "2013,12,1,517,515,9999,830,819,11,UA,{flight},N14228,EWR,IAH,227,1400,5,15,\
+             2013-12-01T10:00:00Z"
         )
     };
-    writeln!(file, "{HEADER}\n{}\n{}", late(1), late(2)).expect("rows");
+    let file = std::fs::File::create(path).expect("a file");
+    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    writeln!(file, "{}\n{}\n{}", text.trim_end(), late(1), late(2)).expect("rows");
     file.finish().expect("a file");
 }
 
@@ -72,20 +97,20 @@ fn a_bad_month_is_not_published_unless_its_check_only_warns() {
     project.ok(&["materialize", "+staging.flights"]);
     let rows = || project.ok(&["query", "select count(*) as n from staging.flights", "-f", "csv"]);
     bad_month(&project);
-    let ran = project.run(&["materialize", "staging.flights"]);
+    let ran = project.run(&["materialize", "staging.flights", "-p", "2013-12"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     let told = "check `range_departure_delay` of `staging.flights` failed: it does not hold for 2 \
                 rows, such as {";
     assert!(ran.err.contains(told), "{}", ran.err);
-    assert!(ran.err.contains(r#""departure_delay":999999"#), "{}", ran.err);
+    assert!(ran.err.contains(r#""departure_delay":9999"#), "{}", ran.err);
     assert_eq!(rows(), "n\n336776\n", "the table is as it was");
 
     let path = "assets/staging/flights.sql";
     let text = std::fs::read_to_string(project.path().join(path)).expect("a query");
     let warns = "[checks]\nwarn = [\"range_departure_delay\"]";
     project.write(path, &text.replacen("[checks]", warns, 1));
-    project.ok(&["materialize", "staging.flights"]);
-    assert_eq!(rows(), "n\n336778\n", "a warning lets it through");
+    project.ok(&["materialize", "staging.flights", "-p", "2013-12"]);
+    assert_eq!(rows(), "n\n336778\n", "a warning lets it through, and replaces just December");
     let logs = project.ok(&["run", "logs", "latest", "-f", "ndjson"]);
     let events = logs.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
     let failed: Vec<Value> = events.filter(|event| event["passed"] == false).collect();

@@ -14,6 +14,7 @@ mod io_managers;
 mod jobs;
 mod ops;
 mod own_io_manager;
+mod partitioned;
 mod partitions;
 mod resources;
 mod rust_assets;

@@ -85,7 +85,8 @@ async fn engine(folder: &Path, repository: &Repository) -> Arc<Engine> {
 async fn run_job(repository: &Repository, job: &str, config: Value) -> Ran {
     let folder = TempDir::new().expect("a folder");
     let engine = engine(folder.path(), repository).await;
-    let request = JobRequest { config: Some(Entry::of_value(&config)), select: None };
+    let config = Some(Entry::of_value(&config));
+    let request = JobRequest { config, ..JobRequest::default() };
     let plan = engine.plan_job(job, &request).await.expect("a plan");
     let cancel = CancellationToken::new();
     let report = engine.run(plan, RunOptions::default(), cancel, Arc::new(Silent)).await;
@@ -137,7 +138,7 @@ async fn a_graph_backs_an_asset_whose_ops_are_steps() {
     assert_eq!(keys[..2], ["marts.four.return_one", "marts.four.add_one"]);
     let pointers = engine.instance.pointers("main").await.expect("pointers");
     assert_eq!(pointers.keys().collect::<Vec<_>>(), ["marts.four", "reader"], "only the result");
-    let made = engine.current(&"reader".parse().expect("a key")).await.expect("made");
+    let made = engine.current(&"reader".parse().expect("a key")).await.expect("made").remove(0);
     assert_eq!(made.stored.row_count, 1);
 }
 

@@ -117,7 +117,7 @@ async fn an_input_is_loaded_by_a_manager_of_its_own() {
     let cancel = CancellationToken::new();
     let report = engine.run(plan, RunOptions::default(), cancel, Arc::new(Silent)).await;
     assert_eq!(report.expect("a report").error, None);
-    let made = engine.current(&"both".parse().expect("a key")).await.expect("made");
+    let made = engine.current(&"both".parse().expect("a key")).await.expect("made").remove(0);
     let path = engine.resolved.io_managers["json"].locate(&made.stored).remove(0);
     let text = std::fs::read_to_string(path).expect("a file");
     assert_eq!(text, "{\"name\":\"ada\"}\n{\"name\":\"ADA\"}\n");
@@ -144,7 +144,7 @@ async fn assets_are_stored_in_its_way_and_read_back() {
     let cancel = CancellationToken::new();
     let report = engine.run(plan, RunOptions::default(), cancel, Arc::new(Silent)).await;
     report.expect("a report");
-    let made = engine.current(&"upper".parse().expect("a key")).await.expect("made");
+    let made = engine.current(&"upper".parse().expect("a key")).await.expect("made").remove(0);
     let path = engine.resolved.io_managers["json"].locate(&made.stored).remove(0);
     assert_eq!(std::fs::read_to_string(path).expect("a file"), "{\"name\":\"ADA\"}\n");
 }

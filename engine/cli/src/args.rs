@@ -80,6 +80,8 @@ pub(crate) enum Command {
         /// Which assets, such as `marts.delays`, `+delays`, `group:marts and not tag:slow` [default: all]
         selection: Vec<String>,
         #[command(flatten)]
+        partitions: PartitionArgs,
+        #[command(flatten)]
         run: RunArgs,
     },
     /// Show what `materialize` would do, and why
@@ -87,8 +89,16 @@ pub(crate) enum Command {
         /// Which assets [default: all]
         selection: Vec<String>,
         #[command(flatten)]
+        partitions: PartitionArgs,
+        #[command(flatten)]
         format: FormatArgs,
     },
+    /// Materialize many partitions, and go on where it stopped
+    #[command(subcommand)]
+    Backfill(BackfillCommand),
+    /// Look at partitions, and change dynamic ones
+    #[command(subcommand)]
+    Partitions(PartitionsCommand),
     /// Look at jobs and run them
     #[command(subcommand)]
     Job(JobCommand),
@@ -102,6 +112,8 @@ pub(crate) enum Command {
         /// Rows to show
         #[arg(short = 'n', long, default_value_t = 10)]
         limit: usize,
+        #[command(flatten)]
+        partitions: PartitionArgs,
         #[command(flatten)]
         format: FormatArgs,
     },
@@ -120,6 +132,8 @@ pub(crate) enum Command {
     Files {
         /// The asset
         asset: String,
+        #[command(flatten)]
+        partitions: PartitionArgs,
         #[command(flatten)]
         format: FormatArgs,
     },
@@ -196,6 +210,95 @@ pub(crate) struct RunArgs {
     pub(crate) tags: Vec<(String, String)>,
 }
 
+/// Which partitions.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PartitionArgs {
+    /// Which partitions, such as `2013-01-05`, `2013-02`, `2013-01-01...2013-01-31`, `missing`,
+    /// `latest(7)`, `all,!2013-03` [default: all]
+    #[arg(short, long = "partition", value_name = "SET")]
+    pub(crate) partitions: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackfillCommand {
+    /// Make partitions of assets, in the order of their dependencies
+    Start {
+        /// Which assets [default: all]
+        selection: Vec<String>,
+        #[command(flatten)]
+        partitions: PartitionArgs,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Show how far a backfill is
+    Status {
+        /// Its id, the end of one, or `latest`
+        #[arg(default_value = "latest")]
+        backfill: String,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// List backfills, newest first
+    List {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: u32,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Ask a backfill to stop; what it has made stays
+    Cancel {
+        /// Its id, the end of one, or `latest`
+        #[arg(default_value = "latest")]
+        backfill: String,
+    },
+    /// Make what a stopped or interrupted backfill has not made
+    Resume {
+        /// Its id, the end of one, or `latest`
+        #[arg(default_value = "latest")]
+        backfill: String,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Make again what failed in a backfill
+    Retry {
+        /// Its id, the end of one, or `latest`
+        #[arg(default_value = "latest")]
+        backfill: String,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PartitionsCommand {
+    /// List the partitions of an asset
+    List {
+        /// The asset
+        asset: String,
+        #[command(flatten)]
+        partitions: PartitionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Add keys to a list of dynamic partitions
+    Add {
+        /// The name of the list
+        name: String,
+        /// The keys
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+    /// Take keys from a list of dynamic partitions; what was materialized for them stays
+    Remove {
+        /// The name of the list
+        name: String,
+        /// The keys
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
     /// List jobs
@@ -226,6 +329,8 @@ pub(crate) enum JobCommand {
         /// Which ops, such as `x`, `x+`, `++x`, `*x`, `x*`, joined by commas [default: all]
         #[arg(long, value_name = "OPS")]
         select: Option<String>,
+        #[command(flatten)]
+        partitions: PartitionArgs,
         #[command(flatten)]
         run: RunArgs,
     },

@@ -1,6 +1,7 @@
 //! The commands, one file a subject.
 
 mod asset;
+mod backfill;
 mod check;
 mod explain;
 mod init;
@@ -8,6 +9,7 @@ mod instance;
 mod job;
 mod maintain;
 mod materialize;
+mod partitions;
 mod plan;
 mod query;
 mod run;
@@ -35,21 +37,27 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             test::test(context, filter.as_deref(), format.format).await
         }
         Command::Asset(command) => asset::asset(context, command).await,
-        Command::Materialize { selection, run } => {
-            materialize::materialize(context, &selection.join(" or "), run).await
+        Command::Materialize { selection, partitions, run } => {
+            let request = partitions::request(&selection, &partitions)?;
+            materialize::materialize(context, &request, run).await
         }
+        Command::Backfill(command) => backfill::backfill(context, command).await,
+        Command::Partitions(command) => partitions::partitions(context, command).await,
         Command::Job(command) => job::job(context, command).await,
-        Command::Plan { selection, format } => {
-            plan::plan(context, &selection.join(" or "), format.format).await
+        Command::Plan { selection, partitions, format } => {
+            let request = partitions::request(&selection, &partitions)?;
+            plan::plan(context, &request, format.format).await
         }
         Command::Run(command) => run::run(context, command).await,
-        Command::Show { asset, limit, format } => {
-            show::show(context, &asset, limit, format.format).await
+        Command::Show { asset, limit, partitions, format } => {
+            show::show(context, &asset, limit, &partitions, format.format).await
         }
         Command::Query { sql, format, output } => {
             query::query(context, &sql, format, output.as_deref()).await
         }
-        Command::Files { asset, format } => show::files(context, &asset, format.format).await,
+        Command::Files { asset, partitions, format } => {
+            show::files(context, &asset, &partitions, format.format).await
+        }
         Command::Vacuum { retention, dry_run, format } => {
             maintain::vacuum(context, retention, dry_run, format.format).await
         }

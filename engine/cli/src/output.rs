@@ -1,12 +1,14 @@
 //! What is printed: data on standard output, everything else on standard error.
 
 mod batches;
+mod heat;
 mod rows;
 
 use std::error::Error;
 use std::io::Write;
 
 pub(crate) use batches::{print_batches, write_file};
+pub(crate) use heat::heat_map;
 pub(crate) use rows::{Rows, print_document};
 
 use crate::Exit;

@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 
 use crate::{
     AssetCheck, AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy,
-    Graph, Hook, Place, nearest,
+    Graph, Hook, PartitionMapping, Partitions, Place, nearest,
 };
 
 /// A table in persistent storage together with what computes it.
@@ -23,6 +23,8 @@ pub struct Asset {
     pub attributes: Attributes,
     /// How it is stored.
     pub storage: StorageSpec,
+    /// How its rows are cut into partitions, if they are.
+    pub partitions: Option<Arc<Partitions>>,
     /// How often and how long it may try.
     pub policy: ExecutionPolicy,
     /// What it reads, in the order of declaration.
@@ -105,6 +107,8 @@ pub struct Input {
     pub expects: Option<SchemaRef>,
     /// The IO manager that loads it; the one that stored it if it is open.
     pub io_manager: Option<String>,
+    /// Which of its partitions are read; inferred from both definitions if it is open.
+    pub mapping: Option<PartitionMapping>,
     /// Where it is named.
     pub place: Option<Place>,
 }
@@ -112,7 +116,14 @@ pub struct Input {
 impl Input {
     /// Any table, found by a reference.
     pub fn new(name: impl Into<String>, reference: AssetReference) -> Self {
-        Self { name: name.into(), reference, expects: None, io_manager: None, place: None }
+        Self {
+            name: name.into(),
+            reference,
+            expects: None,
+            io_manager: None,
+            mapping: None,
+            place: None,
+        }
     }
 }
 
@@ -127,6 +138,15 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever keeps it from being read now.
     async fn provider(&self) -> Result<Arc<dyn TableProvider>, BoxError>;
+
+    /// The rows of some of its partitions, if it has any.
+    ///
+    /// # Errors
+    /// As `provider`, and if a partition is not there.
+    async fn provider_of(&self, keys: &[String]) -> Result<Arc<dyn TableProvider>, BoxError> {
+        let _ = keys;
+        self.provider().await
+    }
 
     /// Where it is, for people.
     fn location(&self) -> String;
@@ -229,6 +249,7 @@ impl Asset {
             key,
             attributes: Attributes::default(),
             storage: StorageSpec::default(),
+            partitions: None,
             policy: ExecutionPolicy::default(),
             inputs,
             checks: Vec::new(),
@@ -294,6 +315,30 @@ impl Asset {
         columns: impl IntoIterator<Item = S>,
     ) -> Self {
         self.storage.partition_by = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The asset cut into partitions.
+    #[must_use]
+    pub fn with_partitions(mut self, partitions: Partitions) -> Self {
+        self.partitions = Some(Arc::new(partitions));
+        self
+    }
+
+    /// The asset reading those partitions of an input that a mapping says.
+    ///
+    /// # Panics
+    /// If it has no input of this name.
+    #[must_use]
+    pub fn with_mapping(mut self, input: &str, mapping: PartitionMapping) -> Self {
+        let found = self.inputs.iter_mut().find(|known| known.name == input);
+        let Some(found) = found else {
+            #[expect(clippy::panic, reason = "the inputs are written by the caller")]
+            {
+                panic!("asset `{}` has no input `{input}`", self.key)
+            }
+        };
+        found.mapping = Some(mapping);
         self
     }
 

@@ -36,6 +36,12 @@ pub trait Compute: fmt::Debug + Send + Sync {
     /// `inputs` stand in the order of the asset's declaration.
     fn resolve(&self, key: &AssetKey, inputs: &[InputSchema<'_>]) -> Resolution;
 
+    /// Whether it computes no rows of partitions that it is not asked for, although its query might:
+    /// those are left out and are no mistake.
+    fn filters_partitions(&self) -> bool {
+        false
+    }
+
     /// The plan whose rows are the asset; nothing is executed yet, or as little as possible.
     ///
     /// # Errors

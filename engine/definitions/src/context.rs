@@ -13,7 +13,9 @@ use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use serde_json::Value;
 
-use crate::{AssetKey, AssetParam, BoxError, Declaration, Logger, Resources};
+use crate::{
+    AssetKey, AssetParam, BoxError, Declaration, Logger, Resources, StepPartitions, TimeWindow,
+};
 
 /// Values by name, for each output of a step.
 pub type OutputMetadata = BTreeMap<String, BTreeMap<String, Value>>;
@@ -59,6 +61,8 @@ pub struct ComputeContext {
     pub canceled: Arc<AtomicBool>,
     /// What ran before, as far as an instance remembers it.
     pub history: Arc<dyn History>,
+    /// The partitions that the step makes, if its asset has any.
+    pub partitions: Option<Arc<StepPartitions>>,
     /// Log lines belong to this span.
     pub span: tracing::Span,
 }
@@ -166,6 +170,7 @@ impl ComputeContext {
             metadata: Arc::default(),
             canceled: Arc::default(),
             history: Arc::new(NoHistory),
+            partitions: None,
             span: tracing::Span::current(),
         }
     }
@@ -285,6 +290,22 @@ macro_rules! shared {
             /// The key of the dynamic output that the step is mapped over.
             pub fn mapping_key(&self) -> Option<&str> {
                 self.inner.info.mapping_key.as_deref()
+            }
+
+            /// The keys of the partitions that the step makes; none if its asset has none.
+            pub fn partition_keys(&self) -> Vec<String> {
+                self.inner.partitions.as_ref().map(|of| of.texts()).unwrap_or_default()
+            }
+
+            /// The key of the partition that the step makes, if it is a single one.
+            pub fn partition_key(&self) -> Option<String> {
+                self.inner.partitions.as_ref()?.single()
+            }
+
+            /// From the beginning of the first partition to the end of the last, if they are
+            /// windows of time.
+            pub fn partition_time_window(&self) -> Option<TimeWindow> {
+                self.inner.partitions.as_ref()?.window()
             }
 
             /// Writes lines into the log of the step, which `run logs` shows.

@@ -84,6 +84,8 @@ codes! {
     Graph = "AS0304";
     /// The run config does not fit what is run.
     Config = "AS0305";
+    /// Partitions are defined or mapped wrongly, or an IO manager cannot store them.
+    Partitions = "AS0306";
     /// A selection cannot be parsed, or selects nothing.
     Selection = "AS0401";
     /// An upstream asset has not been materialized.

@@ -78,7 +78,8 @@ pub use ops::{
 pub use partition::{
     BackfillPolicy, Cadence, CustomMapping, Dimension, DimensionKind, DynamicKeys, OutsideRows,
     PartitionExpr, PartitionExprError, PartitionKeys, PartitionMapping, PartitionSet, Partitions,
-    Required, TimeWindow, TimeWindows,
+    Required, RowPartitioner, RowPartitions, StepPartitions, TimeWindow, TimeWindows,
+    check_partition_key,
 };
 pub use policy::{Backoff, ExecutionPolicy, Jitter, RetryPolicy};
 pub use reference::AssetReference;

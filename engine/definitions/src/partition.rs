@@ -12,12 +12,18 @@ mod definition;
 mod keys;
 mod mapping;
 mod parse;
+mod rows;
 mod set;
+mod step;
 mod time;
 
+pub use definition::check_key as check_partition_key;
 pub use definition::{BackfillPolicy, Dimension, DimensionKind, OutsideRows, Partitions};
 pub use keys::{DynamicKeys, PartitionKeys};
 pub use mapping::{CustomMapping, PartitionMapping, Required};
 pub use parse::{PartitionExpr, PartitionExprError};
+pub(crate) use rows::type_problem;
+pub use rows::{RowPartitioner, RowPartitions};
 pub use set::PartitionSet;
+pub use step::StepPartitions;
 pub use time::{Cadence, TimeWindow, TimeWindows};

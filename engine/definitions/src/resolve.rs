@@ -1,6 +1,7 @@
 //! From definitions to a checked graph: names, circles, schemas, options.
 
 mod graph;
+mod partitions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use arrowsmith_io_manager::IoManager;
 
 use crate::reference::{Found, KeyIndex};
 use crate::{
-    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, Problems,
-    Repository, ResolvedUnitTest, ResourceDefinition, Severity, nearest,
+    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, PartitionMapping,
+    Problems, Repository, ResolvedUnitTest, ResourceDefinition, Severity, nearest,
 };
 
 /// IO managers that are open, by name.
@@ -56,7 +57,7 @@ pub struct ResolvedAsset {
 }
 
 /// An input and the asset that it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ResolvedInput {
     /// The name by which the computation asks for it.
     pub name: String,
@@ -64,6 +65,8 @@ pub struct ResolvedInput {
     pub key: AssetKey,
     /// The IO manager that loads it; the one that stored it if it is open.
     pub io_manager: Option<String>,
+    /// Which of its partitions are read, if the reader says so.
+    pub mapping: Option<PartitionMapping>,
 }
 
 impl Repository {
@@ -104,6 +107,7 @@ impl Repository {
             let asset = assets[key];
             let io_manager = asset.storage.io_manager.as_deref().unwrap_or(default).to_owned();
             problems.extend(io_manager_problems(asset, &io_manager, io_managers));
+            problems.extend(partitions::problems(asset, &io_manager, io_managers));
             let mut schema = None;
             let reads_broken = inputs[key].iter().any(|input| broken.contains(&input.key));
             if reads_broken || broken.contains(key) {
@@ -114,6 +118,7 @@ impl Repository {
                     broken.insert(&asset.key);
                 }
                 problems.extend(wrong);
+                problems.extend(partitions::mapping_problems(asset, &inputs[key], &assets));
                 let schemas = input_schemas(&inputs[key], &resolved);
                 problems.extend(check_problems(asset, found.as_ref(), &schemas));
                 schema = found;
@@ -128,14 +133,8 @@ impl Repository {
         }
         problems.extend(graph::job_problems(self));
         problems.extend(graph::backing_problems(self));
-        let mut unit_tests = Vec::new();
-        for test in &self.unit_tests {
-            let sound = |key: &AssetKey| resolved.get(key).filter(|_| !broken.contains(key));
-            match test.resolve(&index, |key| sound(key).map(Arc::as_ref)) {
-                Ok(test) => unit_tests.extend(test),
-                Err(wrong) => problems.extend(wrong),
-            }
-        }
+        let sound = |key: &AssetKey| resolved.get(key).filter(|_| !broken.contains(key));
+        let unit_tests = self.sound_unit_tests(&index, sound, &mut problems);
         let mut problems = Problems(problems);
         problems.sort();
         if problems.has_errors() {
@@ -153,6 +152,22 @@ impl Repository {
             warnings: problems.0,
             index: Arc::new(index),
         })
+    }
+
+    fn sound_unit_tests<'a>(
+        &self,
+        index: &KeyIndex,
+        sound: impl Fn(&AssetKey) -> Option<&'a Arc<ResolvedAsset>>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Vec<ResolvedUnitTest> {
+        let mut unit_tests = Vec::new();
+        for test in &self.unit_tests {
+            match test.resolve(index, |key| sound(key).map(Arc::as_ref)) {
+                Ok(test) => unit_tests.extend(test),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        unit_tests
     }
 
     /// The first definition of each key; the others are problems.
@@ -229,6 +244,7 @@ fn find_inputs(asset: &Asset, index: &KeyIndex) -> (Vec<ResolvedInput>, Vec<Diag
                 name: input.name.clone(),
                 key,
                 io_manager: input.io_manager.clone(),
+                mapping: input.mapping.clone(),
             }),
             Found::Several(keys) => {
                 lost.push(several(&input.reference.to_string(), &keys).at(place(asset, input)));
@@ -336,6 +352,7 @@ fn check_asset(
     problems.extend(resolution.problems);
     if let Some(schema) = &resolution.schema {
         problems.extend(asset.storage_problems(schema));
+        problems.extend(partitions::column_problems(asset, schema));
     }
     (resolution.schema, problems)
 }

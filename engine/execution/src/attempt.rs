@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    AssetKey, BoxError, ComputeContext, Emitted, OutputMetadata, ResolvedAsset,
+    AssetKey, Body, BoxError, ComputeContext, Emitted, OutputMetadata, ResolvedAsset,
 };
 use arrowsmith_io_manager::{
-    ColumnDifference, SchemaDifference, StoredTable, TablePath, TableSchema, Version, WriteTarget,
+    ColumnDifference, PartitionedWrite, SchemaDifference, StoredTable, TablePath, TableSchema,
+    Version, WriteTarget,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use uuid::Uuid;
 
 use crate::checks::{Evaluated, evaluate, watched_checks};
+use crate::keyed::{KeyedExec, POSITION};
 use crate::node::{Node, NodeOutput};
 use crate::record::{code_version, inputs_label};
 use crate::watch::WatchExec;
@@ -104,7 +106,7 @@ fn table_path(
         return Ok(resolved.asset.key.table_path());
     }
     let info = &input.context.info;
-    let step = info.step_key.replace('.', ":");
+    let step = info.step_key.replace(['.', '/'], ":");
     let mut segments = vec!["_runs", &info.run_id, &step, &declared.name];
     segments.extend(mapping_key);
     Ok(TablePath::new(segments)?)
@@ -124,7 +126,12 @@ fn target(
         table: table_path(declared, input, mapping_key)?,
         version,
         promised: resolved.and_then(|resolved| resolved.schema.clone()),
-        partitions: None,
+        partitions: input
+            .context
+            .partitions
+            .as_deref()
+            .filter(|_| resolved.is_some())
+            .map(|of| PartitionedWrite { column: POSITION.to_owned(), keys: of.texts().into() }),
         partition_by: storage.partition_by,
         options: storage.options,
         labels: labels(node, declared, input),
@@ -153,6 +160,17 @@ async fn write(
         None => Arc::default(),
     };
     let manager = engine.manager(&declared.io_manager)?;
+    let plan = match (&input.context.partitions, &target.partitions) {
+        (Some(partitions), Some(_)) => {
+            let leaves_out = resolved.is_some_and(|resolved| match &resolved.asset.body {
+                Body::Computed(compute) => compute.filters_partitions(),
+                _ => false,
+            });
+            let keyed = KeyedExec::try_new(plan, Arc::clone(partitions), leaves_out)?;
+            Arc::new(keyed) as Arc<dyn ExecutionPlan>
+        }
+        _ => plan,
+    };
     let watched = WatchExec::new(plan, Arc::clone(&input.counters), Arc::clone(&rows));
     let stored = manager.write(Arc::new(watched), Arc::clone(&engine.task), target).await?;
     let stored = Arc::new(stored);

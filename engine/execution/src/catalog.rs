@@ -1,10 +1,14 @@
 //! Current tables, for queries from outside and for inputs from outside of a plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrowsmith_definitions::{AssetKey, Body, BoundInput, ComputeContext, OpValue, StepInfo};
+use arrow::datatypes::Schema;
+use arrowsmith_definitions::{
+    AssetKey, Body, BoundInput, ComputeContext, OpValue, PartitionExpr, ResolvedAsset, StepInfo,
+};
 use arrowsmith_instance::{Materialization, OutputRecord, RunId};
-use arrowsmith_io_manager::Version;
+use arrowsmith_io_manager::{StoredTable, UnionTable, Version};
 use datafusion::catalog::TableProvider;
 
 use crate::{Engine, Error, Result};
@@ -18,19 +22,78 @@ impl Engine {
         if let Some(external) = self.external(key).await? {
             return Ok(external);
         }
-        let made = self.current(key).await?;
-        self.stored_table(&made)
+        let current = self.current(key).await?;
+        self.table_of_versions(key, &current)
     }
 
-    /// The current version of an asset with everything that is known of it.
+    /// The rows of what [`current_of`](Self::current_of) has found.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub fn table_of_versions(
+        &self,
+        key: &AssetKey,
+        current: &[Materialization],
+    ) -> Result<Arc<dyn TableProvider>> {
+        let resolved = &self.resolved.assets[key];
+        if resolved.asset.partitions.is_none()
+            && let [made] = current
+        {
+            return self.stored_table(made);
+        }
+        let parts = current.iter().map(|made| {
+            self.reachable(made)?;
+            let (io_manager, stored) = (made.io_manager.clone(), Arc::clone(&made.stored));
+            Ok(Part { io_manager, stored })
+        });
+        self.table_of(resolved, &parts.collect::<Result<Vec<_>>>()?, None)
+    }
+
+    /// What is current of an asset with everything that is known of it: one version, or for a
+    /// partitioned asset every version that holds current partitions, with just those in it.
     ///
     /// # Errors
     /// `NotMaterialized`.
-    pub async fn current(&self, key: &AssetKey) -> Result<Materialization> {
+    pub async fn current(&self, key: &AssetKey) -> Result<Vec<Materialization>> {
+        self.current_of(key, None).await
+    }
+
+    /// The same, of some partitions only.
+    ///
+    /// # Errors
+    /// Also `Partitions`, if they do not exist or the asset has none.
+    pub async fn current_of(
+        &self,
+        key: &AssetKey,
+        partitions: Option<&PartitionExpr>,
+    ) -> Result<Vec<Materialization>> {
         let missing = || Error::NotMaterialized { asset: key.to_string() };
+        let wrong = |message: String, nearest| Error::Partitions {
+            asset: key.to_string(),
+            message,
+            nearest,
+        };
+        if let Some(known) = self.partitions(key).await? {
+            let set = match partitions {
+                Some(expr) => expr
+                    .evaluate(&known.keys, &known.materialized)
+                    .map_err(|e| wrong(e.message, e.nearest))?,
+                None => known.materialized.clone(),
+            };
+            let mut current = Vec::new();
+            for (version, keys) in known.versions(&set) {
+                let mut made = self.version(version).await?.ok_or_else(missing)?;
+                made.stored = only(&made.stored, &keys);
+                current.push(made);
+            }
+            return if current.is_empty() { Err(missing()) } else { Ok(current) };
+        }
+        if partitions.is_some() {
+            return Err(wrong("it has none".to_owned(), None));
+        }
         let pointers = self.instance.pointers(&self.environment).await?;
         let pointer = pointers.get(key.as_str()).ok_or_else(missing)?;
-        self.version(pointer.version).await?.ok_or_else(missing)
+        Ok(vec![self.version(pointer.version).await?.ok_or_else(missing)?])
     }
 
     /// A version of any asset.
@@ -100,19 +163,72 @@ impl Engine {
     /// # Errors
     /// `Unreachable` if that manager is no longer configured, or looks elsewhere.
     pub fn stored_table(&self, made: &Materialization) -> Result<Arc<dyn TableProvider>> {
-        let manager = self
-            .resolved
-            .io_managers
-            .get(&made.io_manager)
-            .filter(|manager| manager.kind() == made.stored.manager)
-            .filter(|manager| manager.store_url() == made.stored.store);
-        match manager {
-            Some(manager) => Ok(manager.provider(&made.stored)?),
-            None => Err(Error::Unreachable {
-                asset: made.asset.clone(),
-                manager: made.io_manager.clone(),
-                store: made.stored.store.clone(),
-            }),
+        self.reachable(made)?;
+        Ok(self.manager(&made.io_manager)?.provider(&made.stored)?)
+    }
+
+    /// # Errors
+    /// `Unreachable` if the manager of a version is no longer configured, or looks elsewhere.
+    pub(crate) fn reachable(&self, made: &Materialization) -> Result<()> {
+        let manager = self.resolved.io_managers.get(&made.io_manager);
+        let is_it = manager.is_some_and(|manager| {
+            manager.kind() == made.stored.manager && manager.store_url() == made.stored.store
+        });
+        if is_it {
+            return Ok(());
+        }
+        Err(Error::Unreachable {
+            asset: made.asset.clone(),
+            manager: made.io_manager.clone(),
+            store: made.stored.store.clone(),
+        })
+    }
+
+    /// The rows of parts of one asset, loaded by `manager`, else by those that stored them.
+    pub(crate) fn table_of(
+        &self,
+        resolved: &ResolvedAsset,
+        parts: &[Part],
+        manager: Option<&str>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let first = || parts.first().map(|part| Arc::clone(part.stored.schema.arrow()));
+        let schema = resolved.schema.clone().or_else(first);
+        let schema = schema.unwrap_or_else(|| Arc::new(Schema::empty()));
+        let mut by_manager: BTreeMap<&str, Vec<Arc<StoredTable>>> = BTreeMap::new();
+        for part in parts {
+            let manager = manager.unwrap_or(&part.io_manager);
+            by_manager.entry(manager).or_default().push(Arc::clone(&part.stored));
+        }
+        let table = |(manager, parts): (&&str, &Vec<Arc<StoredTable>>)| {
+            Ok(self.manager(manager)?.provider_of(parts, Arc::clone(&schema))?)
+        };
+        let mut tables = by_manager.iter().map(table).collect::<Result<Vec<_>>>()?;
+        match tables.pop() {
+            Some(only) if tables.is_empty() => Ok(only),
+            last => {
+                tables.extend(last);
+                Ok(Arc::new(UnionTable::new(schema, tables)))
+            }
         }
     }
+}
+
+/// Some partitions of a version, and the name of the IO manager that stored them.
+pub(crate) struct Part {
+    pub(crate) io_manager: String,
+    pub(crate) stored: Arc<StoredTable>,
+}
+
+impl Part {
+    pub(crate) fn new(io_manager: &str, stored: &Arc<StoredTable>, keys: &[String]) -> Self {
+        Self { io_manager: io_manager.to_owned(), stored: only(stored, keys) }
+    }
+}
+
+/// A version with only these of its partitions.
+fn only(stored: &Arc<StoredTable>, keys: &[String]) -> Arc<StoredTable> {
+    if keys.len() == stored.partitions.len() {
+        return Arc::clone(stored);
+    }
+    Arc::new(stored.only(&keys.iter().map(String::as_str).collect()))
 }

@@ -139,6 +139,11 @@ impl Engine {
         self.pools.get(name).cloned()
     }
 
+    /// The time by the engine's clock, in microseconds since 1970-01-01 UTC.
+    pub fn now(&self) -> arrowsmith_instance::TimeMicros {
+        self.clock.now()
+    }
+
     /// The session in which steps plan and execute; its memory is shared by all of them.
     pub fn session(&self) -> &Arc<SessionState> {
         &self.session

@@ -106,6 +106,30 @@ pub enum Error {
         /// The output.
         output: String,
     },
+    /// A backfill is carried out by another process.
+    #[error("backfill {backfill} is running; `arrowsmith backfill cancel {backfill}` stops it")]
+    BackfillRuns {
+        /// Its short id.
+        backfill: String,
+    },
+    /// A backfill has come to its end.
+    #[error("backfill {backfill} has already ended as {status}")]
+    BackfillEnded {
+        /// Its short id.
+        backfill: String,
+        /// How it ended.
+        status: arrowsmith_instance::BackfillStatus,
+    },
+    /// A set of partitions cannot be used.
+    #[error("partitions of `{asset}`: {message}{}", did_you_mean(nearest.as_deref()))]
+    Partitions {
+        /// The asset.
+        asset: String,
+        /// What is wrong with it.
+        message: String,
+        /// The nearest key.
+        nearest: Option<String>,
+    },
     /// A source cannot be read.
     #[error("source `{asset}` cannot be read")]
     Source {
@@ -126,6 +150,9 @@ impl Error {
             Self::Selection { .. }
             | Self::Config { .. }
             | Self::Unplannable { .. }
+            | Self::Partitions { .. }
+            | Self::BackfillRuns { .. }
+            | Self::BackfillEnded { .. }
             | Self::Unreachable { .. } => ErrorKind::Invalid,
             Self::Session { .. } => ErrorKind::Internal,
             Self::NotMaterialized { .. }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrowsmith_instance::{EndRun, EndStep, NewRun, ProcessIdentity, RunId, RunStatus, StepState};
+use arrowsmith_instance::{
+    BackfillId, EndRun, EndStep, NewRun, ProcessIdentity, RunId, RunStatus, StepState,
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +47,8 @@ pub struct RunOptions {
     pub fail_fast: bool,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
+    /// The backfill that the run is a part of.
+    pub backfill: Option<BackfillId>,
 }
 
 /// How a run ended.
@@ -106,11 +110,13 @@ impl Engine {
                 parent: plan.parent,
                 root: plan.root.unwrap_or(run_id),
                 config: plan.config.clone(),
+                partitions: plan.partitions.clone(),
+                backfill: options.backfill,
                 process: ProcessIdentity::current(),
                 lease_until: began + micros(LEASE),
                 at: began,
                 steps: plan.steps.iter().map(|step| step.key.clone()).collect(),
-                pins: plan.pinned.values().map(|pointer| pointer.version).collect(),
+                pins: plan.pins(),
             })
             .await?;
         observer.notice(Progress::RunStarted { run_id, steps: plan.steps.len() });

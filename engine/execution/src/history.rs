@@ -28,8 +28,15 @@ impl History for InstanceHistory {
         asset: &AssetKey,
     ) -> Result<Option<BTreeMap<String, Value>>, BoxError> {
         let pointers = self.instance.pointers(&self.environment).await?;
-        let Some(pointer) = pointers.get(asset.as_str()) else { return Ok(None) };
-        let made = self.instance.materialization(pointer.version).await?;
+        let version = match pointers.get(asset.as_str()) {
+            Some(pointer) => Some(pointer.version),
+            None => {
+                let partitions = self.instance.partitions(&self.environment, asset.as_str());
+                partitions.await?.into_iter().map(|pointer| pointer.version).max()
+            }
+        };
+        let Some(version) = version else { return Ok(None) };
+        let made = self.instance.materialization(version).await?;
         Ok(made.map(|made| made.metadata))
     }
 }

@@ -53,7 +53,8 @@ pub async fn execute_in_process(
     config: &Value,
 ) -> Result<InProcess, ProjectError> {
     let (engine, home) = open(repository).await?;
-    let request = JobRequest { config: Some(Entry::of_value(config)), select: None };
+    let config = Some(Entry::of_value(config));
+    let request = JobRequest { config, ..JobRequest::default() };
     let plan = engine.plan_job(job, &request).await?;
     InProcess::run(engine, plan, home).await
 }

@@ -16,6 +16,7 @@
 //! [`Compute`](arrowsmith_definitions::Compute). It is the only crate that reads a clock.
 
 mod attempt;
+mod backfill;
 mod catalog;
 mod checks;
 mod clock;
@@ -26,17 +27,20 @@ mod expansion;
 mod history;
 mod in_process;
 mod io_managers;
+mod keyed;
 mod logs;
 mod maintenance;
 mod memory;
 mod node;
 mod panics;
+mod partitions;
 mod plan;
 mod progress;
 mod record;
 mod unit_tests;
 mod watch;
 
+pub use backfill::{AssetProgress, BackfillProgress};
 pub use clock::{Clock, SystemClock};
 pub use engine::{Engine, EngineOptions, ProjectError};
 pub use error::{Error, Result};
@@ -45,6 +49,7 @@ pub use in_process::{InProcess, execute_in_process, materialize_to_memory};
 pub use io_managers::open_io_managers;
 pub use logs::{LogLine, RunLogs};
 pub use maintenance::{Fsck, FsckFinding, Vacuum};
-pub use plan::{JobRequest, Plan, Reason, Reexecute, Step};
+pub use partitions::AssetPartitions;
+pub use plan::{JobRequest, Plan, PlanRequest, Reason, Reexecute, Step};
 pub use progress::{Counters, Observer, Progress, Silent};
 pub use unit_tests::TestOutcome;

@@ -1,12 +1,14 @@
 //! What is done between runs: remove what nobody needs, and look for damage.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arrowsmith_instance::{NewVersion, Target};
+use arrowsmith_instance::NewVersion;
 use arrowsmith_io_manager::{Damage, Depth, IoManager, Version, VersionEntry};
 use serde::Serialize;
 
+use crate::record::published_partitions;
 use crate::{Engine, Result};
 
 /// What a vacuum did, or would do.
@@ -82,10 +84,8 @@ impl Engine {
     /// Compares every current version with its manifest.
     pub async fn fsck(&self, depth: Depth) -> Result<Fsck> {
         let mut fsck = Fsck::default();
-        for pointer in self.instance.pointers(&self.environment).await?.into_values() {
-            let Some(made) = self.instance.materialization(pointer.version).await? else {
-                continue;
-            };
+        for version in self.current_versions().await? {
+            let Some(made) = self.instance.materialization(version).await? else { continue };
             fsck.checked += 1;
             let damages = match self.resolved.io_managers.get(&made.io_manager) {
                 Some(manager) => manager.verify(&made.stored, depth).await?,
@@ -104,22 +104,49 @@ impl Engine {
         Ok(fsck)
     }
 
-    /// Makes the newest finished version of each table current again, from the manifests beside
-    /// the data, where the database knows of none. Returns how many tables were restored.
+    /// Every version that is current, or holds a current partition.
+    async fn current_versions(&self) -> Result<BTreeSet<Version>> {
+        let environment = &self.environment;
+        let pointers = self.instance.pointers(environment).await?;
+        let mut versions: BTreeSet<Version> =
+            pointers.into_values().map(|pointer| pointer.version).collect();
+        for asset in self.instance.partition_totals(environment).await?.into_keys() {
+            let partitions = self.instance.partitions(environment, &asset).await?;
+            versions.extend(partitions.into_iter().map(|pointer| pointer.version));
+        }
+        Ok(versions)
+    }
+
+    /// Makes the newest finished version of each table and partition current again, from the
+    /// manifests beside the data, where the database knows of none. Returns how many were restored.
     pub async fn rebuild(&self) -> Result<usize> {
-        let mut newest: BTreeMap<String, NewVersion> = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<NewVersion>> = BTreeMap::new();
         for (name, manager) in &self.resolved.io_managers {
-            let mut entries = manager.versions().await?;
-            entries.sort_by_key(|entry| entry.version);
-            for entry in entries {
-                if let Some((asset, version)) = restorable(name, &**manager, &entry).await? {
-                    newest.insert(asset, version);
+            for entry in manager.versions().await? {
+                if let Some(version) = restorable(name, &**manager, &entry).await? {
+                    found.entry(version.asset.clone()).or_default().push(version);
                 }
             }
         }
-        let versions = newest.into_values().collect();
+        let versions = found.into_values().flat_map(newest_of).collect();
         Ok(self.instance.restore(&self.environment, versions, self.clock.now()).await?)
     }
+}
+
+/// The newest version, or those that hold the newest of each partition if it is cut into some.
+fn newest_of(mut versions: Vec<NewVersion>) -> Vec<NewVersion> {
+    versions.sort_by_key(|new| Reverse(new.stored.version));
+    let is_cut = versions.first().is_some_and(|newest| !newest.partitions.is_empty());
+    if !is_cut {
+        versions.truncate(1);
+        return versions;
+    }
+    let mut seen = HashSet::new();
+    for new in &mut versions {
+        new.partitions.retain(|partition| seen.insert(partition.key.clone()));
+    }
+    versions.retain(|new| !new.partitions.is_empty());
+    versions
 }
 
 fn age(entry: &VersionEntry, now: SystemTime) -> Duration {
@@ -130,7 +157,7 @@ async fn restorable(
     name: &str,
     manager: &dyn IoManager,
     entry: &VersionEntry,
-) -> Result<Option<(String, NewVersion)>> {
+) -> Result<Option<NewVersion>> {
     let Some(stored) = manager.manifest(entry).await? else { return Ok(None) };
     let label = |label: &str| stored.labels.get(label).cloned();
     let (Some(asset), Some(io_manager)) = (label("asset"), label("io_manager")) else {
@@ -142,12 +169,13 @@ async fn restorable(
     let inputs = label("inputs").and_then(|text| serde_json::from_str(&text).ok());
     let recovered = ("recovered".to_owned(), serde_json::Value::Bool(true));
     let version = NewVersion {
-        target: Target { asset: asset.clone(), partition_key: String::new() },
+        asset,
+        partitions: published_partitions(&stored),
         code_version: label("code_version"),
         io_manager,
         inputs: inputs.unwrap_or_default(),
         metadata: BTreeMap::from([recovered]),
         stored: stored.into(),
     };
-    Ok(Some((asset, version)))
+    Ok(Some(version))
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrowsmith_definitions::{
     AssetKey, BoxError, Compute, ComputeContext, ExecutionPolicy, Hook, Op, Outputs, ResolvedAsset,
-    ResourceNeed,
+    ResourceNeed, StepPartitions,
 };
 use arrowsmith_instance::OutputRecord;
+use arrowsmith_io_manager::Version;
 use serde_json::Value;
 
 /// The work of a step, and how it hangs together with other steps.
@@ -26,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) mapped_over: Option<usize>,
     /// The key of the dynamic output, once it is known.
     pub(crate) mapping_key: Option<String>,
+    /// The partitions that it makes, if its assets have any.
+    pub(crate) partitions: Option<Arc<StepPartitions>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,12 +65,37 @@ pub(crate) enum NodeSource {
     Step { at: usize, output: String, mapping_key: Option<String>, collect: bool },
     /// The pinned version of an asset, or an external one.
     Asset(AssetKey),
+    /// Some partitions of an asset.
+    Partitions(Arc<PartitionSource>),
     /// What a step of an earlier run has emitted.
     Stored(Arc<OutputRecord>),
     /// What a step of an earlier run had not emitted.
     Absent { step: String, output: String },
     /// A value that stands in the graph or the run config.
     Literal(Value),
+}
+
+/// Partitions of one asset and where they come from.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionSource {
+    pub(crate) asset: AssetKey,
+    /// Steps and outputs of the same run, each with the keys that are read of it.
+    pub(crate) made: Vec<(usize, String, Vec<String>)>,
+    /// Current versions with keys.
+    pub(crate) pinned: Vec<(Version, Vec<String>)>,
+    /// Keys of an asset that Arrowsmith only reads.
+    pub(crate) external: Vec<String>,
+}
+
+impl PartitionSource {
+    pub(crate) fn new(asset: AssetKey) -> Self {
+        Self { asset, made: Vec::new(), pinned: Vec::new(), external: Vec::new() }
+    }
+
+    /// The newest of the versions that are pinned.
+    pub(crate) fn newest(&self) -> Option<Version> {
+        self.pinned.iter().map(|(version, _)| *version).max()
+    }
 }
 
 /// An output and where it goes.
@@ -86,9 +114,10 @@ impl Node {
     pub(crate) fn waits_for(&self) -> Vec<usize> {
         let sources = self.inputs.iter().flat_map(|input| &input.sources);
         let mut steps: Vec<usize> = sources
-            .filter_map(|source| match source {
-                NodeSource::Step { at, .. } => Some(*at),
-                _ => None,
+            .flat_map(|source| match source {
+                NodeSource::Step { at, .. } => vec![*at],
+                NodeSource::Partitions(of) => of.made.iter().map(|(at, ..)| *at).collect(),
+                _ => Vec::new(),
             })
             .collect();
         steps.sort_unstable();

@@ -4,20 +4,56 @@ mod assets;
 mod config;
 mod graph;
 mod job;
+mod partitions;
+mod reason;
 mod reexecution;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrowsmith_definitions::AssetKey;
+use arrowsmith_definitions::{AssetKey, PartitionExpr};
 use arrowsmith_instance::{Pointer, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::node::Node;
+use arrowsmith_io_manager::Version;
+
+use crate::node::{Node, NodeSource};
 
 pub use job::JobRequest;
 pub use reexecution::Reexecute;
+
+/// What a plan is asked to make.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanRequest {
+    /// The assets; empty means all.
+    pub selection: String,
+    /// The partitions of those that have any; all that exist if it is open.
+    pub partitions: Option<PartitionExpr>,
+    /// The partitions of single assets, in the place of `partitions`.
+    pub partitions_of: BTreeMap<AssetKey, PartitionExpr>,
+}
+
+impl PlanRequest {
+    /// All of the selected assets, with all partitions.
+    pub fn new(selection: impl Into<String>) -> Self {
+        Self { selection: selection.into(), ..Self::default() }
+    }
+
+    /// The same with only some partitions.
+    #[must_use]
+    pub fn with_partitions(self, partitions: PartitionExpr) -> Self {
+        Self { partitions: Some(partitions), ..self }
+    }
+
+    /// The same with sets of partitions by asset, as a plan or a run has them.
+    pub(crate) fn with_told(mut self, told: &BTreeMap<String, String>) -> Self {
+        let parsed =
+            told.iter().filter_map(|(key, set)| Some((key.parse().ok()?, set.parse().ok()?)));
+        self.partitions_of = parsed.collect();
+        self
+    }
+}
 
 /// Steps in an order in which each comes after what it reads.
 #[derive(Debug, Clone)]
@@ -40,6 +76,8 @@ pub struct Plan {
     pub(crate) resolved_config: ResolvedConfig,
     /// Steps that run at the same time, if the job says so.
     pub max_concurrent: Option<usize>,
+    /// The partitions that are made, by asset, in the language of the command line.
+    pub partitions: BTreeMap<String, String>,
     /// What is read from outside of the plan, as it is current now.
     pub(crate) pinned: HashMap<AssetKey, Pointer>,
 }
@@ -106,9 +144,41 @@ impl std::fmt::Debug for ResolvedConfig {
 }
 
 impl Plan {
+    /// A plan without steps.
+    pub(crate) fn nothing(environment: &str) -> Self {
+        Self {
+            selection: String::new(),
+            environment: environment.to_owned(),
+            steps: Vec::new(),
+            job: None,
+            parent: None,
+            root: None,
+            config: Value::Null,
+            resolved_config: ResolvedConfig::default(),
+            max_concurrent: None,
+            partitions: BTreeMap::new(),
+            pinned: HashMap::new(),
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The versions that it reads although they may be replaced meanwhile.
+    pub(crate) fn pins(&self) -> Vec<Version> {
+        let mut pins: Vec<Version> = self.pinned.values().map(|pinned| pinned.version).collect();
+        for source in
+            self.steps.iter().flat_map(|step| step.node.inputs.iter()).flat_map(|i| &i.sources)
+        {
+            if let NodeSource::Partitions(of) = source {
+                pins.extend(of.pinned.iter().map(|(version, _)| *version));
+            }
+        }
+        pins.sort_unstable();
+        pins.dedup();
+        pins
     }
 }
 

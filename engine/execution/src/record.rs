@@ -1,9 +1,10 @@
 //! What is remembered of a step: its version, labels and code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrowsmith_definitions::{Asset, Body};
-use arrowsmith_io_manager::Version;
+use arrowsmith_instance::NewPartition;
+use arrowsmith_io_manager::{StoredTable, Version};
 
 /// The author's word, or a hash of the code where it is known.
 pub(crate) fn code_version(asset: &Asset) -> Option<String> {
@@ -28,4 +29,20 @@ fn hashed(code: &str) -> String {
 /// Inputs as one text for file footers and manifests: `{"asset":"version"}`.
 pub(crate) fn inputs_label(inputs: &BTreeMap<String, Version>) -> String {
     serde_json::to_string(inputs).unwrap_or_default()
+}
+
+/// The partitions of a version with their rows and bytes; none if it is a whole table.
+pub(crate) fn published_partitions(stored: &StoredTable) -> Vec<NewPartition> {
+    let mut sums: HashMap<&str, (u64, u64)> = HashMap::new();
+    for file in &stored.files {
+        let Some(key) = &file.partition_key else { continue };
+        let sum = sums.entry(key).or_default();
+        sum.0 += file.row_count;
+        sum.1 += file.size_bytes;
+    }
+    let partition = |key: &String| {
+        let (row_count, size_bytes) = sums.get(key.as_str()).copied().unwrap_or_default();
+        NewPartition { key: key.clone(), row_count, size_bytes }
+    };
+    stored.partitions.iter().map(partition).collect()
 }

@@ -20,6 +20,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 
 use crate::Counters;
+use crate::keyed::POSITION;
 
 /// A check that is evaluated while rows stream by, and what it has found so far.
 #[derive(Debug)]
@@ -48,7 +49,12 @@ impl Found {
         self.rows += rows as u64;
         let wanted = SAMPLED_ROWS.saturating_sub(self.sampled_rows).min(rows);
         if wanted > 0 {
-            self.sample.push(filter_record_batch(batch, fails)?.slice(0, wanted));
+            let mut sample = filter_record_batch(batch, fails)?.slice(0, wanted);
+            // The partition of a row is the engine's own business.
+            if let Ok(position) = sample.schema().index_of(POSITION) {
+                sample.remove_column(position);
+            }
+            self.sample.push(sample);
             self.sampled_rows += wanted;
         }
         Ok(())

@@ -79,6 +79,22 @@ impl<'a> Reader<'a> {
         self.problems.push(problem);
     }
 
+    /// A problem of the table as a whole.
+    pub(crate) fn refuse_here(&mut self, message: impl Into<String>) {
+        self.refuse(self.span.clone(), message);
+    }
+
+    /// A problem with the name that was perhaps meant.
+    pub(crate) fn refuse_near(
+        &mut self,
+        range: Range<usize>,
+        message: impl Into<String>,
+        near: Option<String>,
+    ) {
+        let problem = self.text.problem(range, message).did_you_mean(near);
+        self.problems.push(problem);
+    }
+
     fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'a>>> {
         self.asked.push(key);
         let at = self.table.iter().position(|(name, _)| name.get_ref() == key)?;
@@ -228,6 +244,16 @@ impl<'a> Reader<'a> {
             }
         }
         tables
+    }
+
+    /// Names keys that are known, although nobody has asked for them.
+    pub(crate) fn offer(&mut self, keys: &[&'static str]) {
+        self.asked.extend(keys);
+    }
+
+    /// Whether something is there that nobody knows.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.table.iter().any(|(name, _)| !self.asked.contains(&name.get_ref().as_ref()))
     }
 
     /// Whether a key is there, without asking for it.

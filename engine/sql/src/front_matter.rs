@@ -1,12 +1,14 @@
 //! Options of a SQL file: TOML between `+++` lines inside its leading comment.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrowsmith_definitions::{Asset, Code, Diagnostic};
+use arrowsmith_definitions::{Asset, Code, Diagnostic, nearest};
 
 use crate::attributes::{read_attributes, read_storage_and_policy};
 use crate::check::read_checks;
 use crate::document::{Reader, Text};
+use crate::partitions::{read_mapping, read_partitions};
 
 /// The byte range of the TOML in the text of a SQL file, if it has front matter.
 ///
@@ -61,9 +63,27 @@ pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
     let mut reader = Reader::new(&text, "the front matter", table);
     asset.attributes = read_attributes(&mut reader);
     read_storage_and_policy(&mut reader, asset);
+    asset.partitions = read_partitions(&mut reader).map(Arc::new);
+    read_inputs(&mut reader, asset);
     read_checks(&mut reader, &text, asset);
     problems.extend(reader.finish());
     problems
+}
+
+/// `[inputs]`: which partitions of which input are read.
+fn read_inputs(reader: &mut Reader<'_>, asset: &mut Asset) {
+    let Some(mut table) = reader.table("inputs") else { return };
+    for (name, span, value) in table.rest() {
+        let names = asset.inputs.iter().map(|input| input.reference.to_string());
+        let names: Vec<String> = names.collect();
+        let Some(at) = names.iter().position(|known| *known == name) else {
+            let near = nearest(&name, names.iter().map(String::as_str)).map(str::to_owned);
+            table.refuse_near(span, format!("the query reads no table `{name}`"), near);
+            continue;
+        };
+        asset.inputs[at].mapping = read_mapping(&mut table, &value, span);
+    }
+    reader.problems.extend(table.finish());
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@
 //! | `parse.rs` | text to statement, with limits; references with places |
 //! | `check/` | `[checks]` in the front matter |
 //! | `variables.rs` | `$var_…` |
+//! | `partitions.rs` | `[partitions]`, and which partitions of inputs are read |
+//! | `parameters.rs` | `$partition_…` |
 //! | `unit_test.rs` | `tests/**/*.toml` |
 //! | `template.rs` | `*.sql.jinja` to SQL text |
 //! | `plan.rs` | statement and inputs to plan |
@@ -28,7 +30,9 @@ mod check;
 mod diagnose;
 mod document;
 mod front_matter;
+mod parameters;
 mod parse;
+mod partitions;
 mod plan;
 mod project;
 mod query;

@@ -155,6 +155,7 @@ fn open_sources(
             Ok(source) => {
                 let mut asset = Asset::external(settings.key, Arc::new(source));
                 asset.attributes = settings.attributes;
+                asset.partitions = settings.partitions;
                 asset.attributes.kinds.insert(settings.format.name().to_owned());
                 asset.place = Some(settings.place);
                 repository.assets.push(asset);

@@ -1,20 +1,24 @@
 //! A SQL query as the computation of an asset.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrowsmith_definitions::{
-    Asset, AssetKey, AssetReference, BoxError, Code, Compute, ComputeContext, Definitions,
-    Diagnostic, Input, InputSchema, Place, Repository, Resolution,
+    Asset, AssetKey, AssetReference, Body, BoxError, Code, Compute, ComputeContext, Definitions,
+    Diagnostic, Input, InputSchema, Partitions, Place, Repository, Resolution, StepPartitions,
 };
 use async_trait::async_trait;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, Diagnostic as PlannerNote};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::diagnose::{duplicate_columns, planner_note};
 use crate::document::Text;
+use crate::parameters::{Parameters, has_parameters, parameter_problems};
 use crate::parse::{Query, first_word, span_place};
 use crate::{InputTable, Variables, diagnose, front_matter, plan_query, planning_session};
 
@@ -22,6 +26,8 @@ use crate::{InputTable, Variables, diagnose, front_matter, plan_query, planning_
 #[derive(Debug, Clone)]
 pub struct SqlQuery {
     query: Query,
+    /// How the asset that it computes is cut, if it is.
+    partitions: Option<Arc<Partitions>>,
 }
 
 impl SqlQuery {
@@ -44,7 +50,7 @@ impl SqlQuery {
                 None => problem.help("variables are declared in `[vars]` and used as `$var_NAME`"),
             });
         }
-        if problems.is_empty() { Ok(Self { query }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { query, partitions: None }) } else { Err(problems) }
     }
 
     /// The parsed query.
@@ -61,7 +67,38 @@ impl SqlQuery {
         self.query.tables.iter().map(input).collect()
     }
 
+    /// The query of a partitioned asset: rows of other partitions than those that a step makes are
+    /// left out, and its parameters have values.
+    #[must_use]
+    pub fn with_partitions(self, partitions: Option<Arc<Partitions>>) -> Self {
+        Self { partitions, ..self }
+    }
+
+    /// Plans the query with the parameters of a step, or with values of their types.
+    fn plan(
+        &self,
+        state: &SessionState,
+        tables: &HashMap<String, InputTable>,
+        step: Option<&StepPartitions>,
+    ) -> DataFusionResult<(LogicalPlan, Vec<PlannerNote>)> {
+        let (Some(definition), true) =
+            (self.partitions.as_deref(), has_parameters(&self.query.statement))
+        else {
+            return plan_query(&self.query, state, tables);
+        };
+        let parameters = Parameters::new(definition, step);
+        let planned = plan_query(&parameters.bind(&self.query), state, tables)?;
+        match parameters.of_column(planned.0.schema().as_arrow()) {
+            Some(better) => plan_query(&better.bind(&self.query), state, tables),
+            None => Ok(planned),
+        }
+    }
+
     fn check(&self, inputs: &[InputSchema<'_>]) -> Resolution {
+        let problems = parameter_problems(&self.query, self.partitions.as_deref());
+        if !problems.is_empty() {
+            return Resolution { schema: None, problems };
+        }
         let mut tables = HashMap::new();
         for input in inputs {
             match input.schema {
@@ -74,7 +111,7 @@ impl SqlQuery {
             }
         }
         let state = planning_session();
-        let (plan, notes) = match plan_query(&self.query, state, &tables) {
+        let (plan, notes) = match self.plan(state, &tables, None) {
             Ok(planned) => planned,
             Err(error) => {
                 return Resolution { schema: None, problems: diagnose(&self.query, &error) };
@@ -130,13 +167,21 @@ impl Compute for SqlQuery {
         resolution
     }
 
+    fn filters_partitions(&self) -> bool {
+        true
+    }
+
     async fn compute(&self, context: ComputeContext) -> Result<Arc<dyn ExecutionPlan>, BoxError> {
         let mut tables = HashMap::new();
         for input in &*context.inputs {
             let rows = InputTable::Rows(Arc::clone(input.table()?));
             tables.insert(input.name.clone(), rows);
         }
-        let (plan, _) = plan_query(&self.query, &context.session, &tables)?;
+        let step = context.partitions.as_deref();
+        let (mut plan, _) = self.plan(&context.session, &tables, step)?;
+        if let Some(filter) = step.and_then(|step| step.filter(plan.schema().as_arrow())) {
+            plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
+        }
         Ok(context.session.create_physical_plan(&plan).await?)
     }
 }
@@ -195,24 +240,25 @@ pub(crate) fn add_asset(
     text: &Arc<str>,
     variables: &Variables,
 ) {
-    let mut comments = BTreeMap::new();
-    let mut asset = match SqlQuery::parse(file, text, variables) {
-        Ok(query) => {
-            let inputs = query.inputs();
-            comments.clone_from(&query.query.column_comments);
-            Asset::computed(key, Arc::new(query), inputs)
-        }
-        Err(problems) => {
-            repository.problems.extend(problems);
-            repository.broken.insert(key.clone());
-            Asset::computed(key, Arc::new(Unparsed), Vec::new())
-        }
-    };
+    let parsed = SqlQuery::parse(file, text, variables);
+    let inputs = parsed.as_ref().map(SqlQuery::inputs).unwrap_or_default();
+    let mut asset = Asset::computed(key, Arc::new(Unparsed), inputs);
     let document =
         Text { file: Arc::clone(file), text: Arc::clone(text), start: 0, code: Code::FrontMatter };
-    repository.problems.extend(front_matter::read(&document, &mut asset));
+    let mut problems = front_matter::read(&document, &mut asset);
+    match parsed {
+        Ok(query) => {
+            asset.attributes.columns.clone_from(&query.query.column_comments);
+            let query = query.with_partitions(asset.partitions.clone());
+            asset.body = Body::Computed(Arc::new(query));
+        }
+        Err(found) => {
+            repository.broken.insert(asset.key.clone());
+            problems.splice(0..0, found);
+        }
+    }
+    repository.problems.extend(problems);
     asset.attributes.kinds.insert("sql".to_owned());
-    asset.attributes.columns = comments;
     asset.place = Some(first_word(file, text));
     repository.assets.push(asset);
 }

@@ -15,6 +15,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 use serde_json::Value as Json;
 
+use crate::parameters;
+
 /// The prefix of the placeholder of a variable.
 const PREFIX: &str = "$var_";
 
@@ -60,11 +62,14 @@ impl Variables {
         self.0.keys().map(String::as_str)
     }
 
-    /// Puts values in the place of placeholders; returns those that have none.
+    /// Puts values in the place of placeholders; returns those that have none. Parameters of
+    /// partitions have none yet.
     pub(crate) fn bind(&self, statement: &mut Statement) -> Vec<(String, Span)> {
         let mut unknown = Vec::new();
         let _: ControlFlow<()> = visit_expressions_mut(statement, |expr| {
-            if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
+            if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr
+                && !name.starts_with(parameters::PREFIX)
+            {
                 let variable = name.strip_prefix(PREFIX).and_then(|name| self.0.get(name));
                 match variable.and_then(|value| literal(value, *span)) {
                     Some(bound) => *expr = bound,

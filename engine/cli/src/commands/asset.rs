@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use arrowsmith_definitions::{AssetKey, ResolvedAsset, Selection};
-use arrowsmith_execution::{Engine, Error};
+use arrowsmith_execution::{AssetPartitions, Engine, Error};
+use arrowsmith_instance::Materialization;
 use serde_json::{Value, json};
 
 use crate::Exit;
 use crate::args::{AssetCommand, Format};
 use crate::context::{CommandResult, Context, fail};
 use crate::diagnostics::report;
-use crate::output::{Rows, bytes, count, moment, print, print_document};
+use crate::output::{Rows, bytes, count, heat_map, moment, print, print_document};
 
 pub(crate) async fn asset(context: &Context, command: AssetCommand) -> CommandResult {
     let engine = context.engine().await?;
@@ -41,14 +42,25 @@ async fn list(engine: &Engine, selection: &str, format: Format) -> CommandResult
     };
     let pointers = engine.instance.pointers(&engine.environment).await;
     let pointers = pointers.map_err(|e| fail(&e.into()))?;
+    let totals = engine.instance.partition_totals(&engine.environment).await;
+    let totals = totals.map_err(|e| fail(&e.into()))?;
     let columns = &["asset", "group", "kinds", "columns", "rows", "bytes", "materialized"];
     let mut rows = Rows::new("arrowsmith.assets.v1", columns);
     for key in &selected {
         let resolved = &engine.resolved.assets[key];
-        let pointer = pointers.get(key.as_str());
-        let materialized = match (resolved.asset.is_external(), pointer) {
+        let current = match resolved.asset.partitions {
+            Some(_) => {
+                let total = totals.get(key.as_str());
+                total.map(|total| (total.row_count, total.size_bytes, total.published_at))
+            }
+            None => {
+                let pointer = pointers.get(key.as_str());
+                pointer.map(|p| (p.row_count, p.size_bytes, p.published_at))
+            }
+        };
+        let materialized = match (resolved.asset.is_external(), current) {
             (true, _) => json!("source"),
-            (false, Some(pointer)) => json!(moment(pointer.published_at)),
+            (false, Some((.., published_at))) => json!(moment(published_at)),
             (false, None) => Value::Null,
         };
         rows.push(vec![
@@ -56,8 +68,8 @@ async fn list(engine: &Engine, selection: &str, format: Format) -> CommandResult
             json!(resolved.asset.attributes.group),
             json!(resolved.asset.attributes.kinds),
             json!(resolved.schema.as_ref().map(|schema| schema.fields().len())),
-            json!(pointer.map(|p| p.row_count)),
-            json!(pointer.map(|p| p.size_bytes)),
+            json!(current.map(|(rows, ..)| rows)),
+            json!(current.map(|(_, bytes, _)| bytes)),
             materialized,
         ]);
     }
@@ -73,43 +85,25 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
     let names = |keys: Vec<AssetKey>| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
     let reads = names(engine.resolved.graph.upstream(key));
     let read_by = names(engine.resolved.graph.downstream(key));
-    let made = match engine.current(key).await {
-        Ok(made) => Some(made),
-        Err(Error::NotMaterialized { .. }) => None,
-        Err(error) => return Err(fail(&error)),
+    let partitions = engine.partitions(key).await.map_err(|e| fail(&e))?;
+    let made = match &partitions {
+        // The versions of many partitions are many manifests, which nobody asked for.
+        Some(_) => None,
+        None => match engine.current(key).await {
+            Ok(mut made) => made.pop(),
+            Err(Error::NotMaterialized { .. }) => None,
+            Err(error) => return Err(fail(&error)),
+        },
     };
-    let columns = resolved.schema.as_ref().map(|schema| {
-        let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
-            json!({
-                "name": field.name(),
-                "type": field.data_type().to_string(),
-                "nullable": field.is_nullable(),
-                "description": said.columns.get(field.name()),
-            })
-        };
-        schema.fields().iter().map(column).collect::<Vec<_>>()
-    });
-    let current = made.as_ref().map(|made| {
-        json!({
-            "version": made.stored.version,
-            "materialized": moment(made.created_at),
-            "run": made.run_id,
-            "rows": made.stored.row_count,
-            "bytes": made.stored.size_bytes,
-            "files": made.stored.files.len(),
-            "duration_ms": made.duration_us / 1000,
-            "code_version": made.code_version,
-            "inputs": made.inputs,
-            "metadata": made.metadata,
-            "store": made.stored.store,
-        })
-    });
+    let columns = columns_document(resolved);
+    let current = made.as_ref().map(current_document);
     if format != Format::Table {
         let document = json!({
             "key": key.to_string(), "description": said.description, "group": said.group,
             "tags": said.tags, "owners": said.owners, "kinds": said.kinds,
             "metadata": said.metadata, "place": asset.place.as_ref().map(ToString::to_string),
             "reads": reads, "read_by": read_by, "columns": columns, "current": current,
+            "partitions": partitions.as_ref().map(partitions_document),
         });
         print_document("arrowsmith.asset.v1", "asset", &document)?;
         return Ok(Exit::Ok);
@@ -130,7 +124,10 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
     line("defined", asset.place.as_ref().map(ToString::to_string).unwrap_or_default())?;
     line("reads", reads.join(", "))?;
     line("read by", read_by.join(", "))?;
-    if let Some(made) = &made {
+    if let Some(partitions) = &partitions {
+        line("partitions", partitions.definition.to_string())?;
+        print_partitions(partitions, asset.is_external())?;
+    } else if let Some(made) = &made {
         let (rows, size) = (count(made.stored.row_count), bytes(made.stored.size_bytes));
         let (at, run) = (moment(made.created_at), made.run_id.short());
         line("materialized", format!("{at} by run {run}: {rows} rows, {size}"))?;
@@ -140,6 +137,75 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
     }
     print_columns(columns.unwrap_or_default())?;
     Ok(Exit::Ok)
+}
+
+fn columns_document(resolved: &ResolvedAsset) -> Option<Vec<Value>> {
+    let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+        json!({
+            "name": field.name(),
+            "type": field.data_type().to_string(),
+            "nullable": field.is_nullable(),
+            "description": resolved.asset.attributes.columns.get(field.name()),
+        })
+    };
+    Some(resolved.schema.as_ref()?.fields().iter().map(column).collect())
+}
+
+fn current_document(made: &Materialization) -> Value {
+    json!({
+        "version": made.stored.version,
+        "materialized": moment(made.created_at),
+        "run": made.run_id,
+        "rows": made.stored.row_count,
+        "bytes": made.stored.size_bytes,
+        "files": made.stored.files.len(),
+        "duration_ms": made.duration_us / 1000,
+        "code_version": made.code_version,
+        "inputs": made.inputs,
+        "metadata": made.metadata,
+        "store": made.stored.store,
+    })
+}
+
+fn partitions_document(partitions: &AssetPartitions) -> Value {
+    let missing = partitions.missing();
+    let [rows, bytes] = totals(partitions);
+    json!({
+        "definition": partitions.definition.to_string(),
+        "total": partitions.keys.len(),
+        "materialized": partitions.materialized.len(),
+        "missing": partitions.keys.shown(&missing),
+        "rows": rows,
+        "bytes": bytes,
+    })
+}
+
+/// Rows and bytes of all materialized partitions.
+fn totals(partitions: &AssetPartitions) -> [u64; 2] {
+    let current = partitions.materialized.iter().filter_map(|index| partitions.current(index));
+    current.fold([0, 0], |[rows, bytes], p| [rows + p.row_count, bytes + p.size_bytes])
+}
+
+fn print_partitions(partitions: &AssetPartitions, is_external: bool) -> CommandResult<()> {
+    if is_external {
+        return print(&format!("  {:<13}{} keys", "", count(partitions.keys.len().into())));
+    }
+    let (made, all) = (partitions.materialized.len(), u64::from(partitions.keys.len()));
+    let [rows, size] = totals(partitions);
+    print(&format!(
+        "  {:<13}{} of {}: {} rows, {}",
+        "materialized",
+        count(made),
+        count(all),
+        count(rows),
+        bytes(size)
+    ))?;
+    let missing = partitions.missing();
+    if !missing.is_empty() {
+        print(&format!("  {:<13}{}", "missing", partitions.keys.shown(&missing)))?;
+    }
+    let sign = |index| if partitions.materialized.contains(index) { '#' } else { '.' };
+    print(&heat_map(&partitions.keys, &partitions.keys.all(), sign))
 }
 
 fn print_columns(columns: Vec<Value>) -> CommandResult<()> {

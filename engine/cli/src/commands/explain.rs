@@ -19,7 +19,7 @@ pages!(
     "AS0101", "AS0102", "AS0103", "AS0104", "AS0105", "AS0106", "AS0107", "AS0108", "AS0109",
     "AS0110", "AS0111", "AS0201", "AS0202", "AS0203", "AS0204", "AS0205", "AS0206", "AS0207",
     "AS0208", "AS0209", "AS0210", "AS0211", "AS0212", "AS0301", "AS0302", "AS0303", "AS0304",
-    "AS0305", "AS0401", "AS0402",
+    "AS0305", "AS0306", "AS0401", "AS0402",
 );
 
 pub(crate) fn explain(code: Option<&str>) -> CommandResult {

@@ -25,9 +25,10 @@ pub(crate) async fn job(context: &Context, command: JobCommand) -> CommandResult
             Ok(Exit::Ok)
         }
         JobCommand::Show { job, format, .. } => show(&engine, &job, format.format).await,
-        JobCommand::Run { job, config, set, select, run } => {
+        JobCommand::Run { job, config, set, select, partitions, run } => {
             let config = read_config(&config, set)?;
-            let request = JobRequest { config: Some(config), select };
+            let plan = super::partitions::request(&[], &partitions)?;
+            let request = JobRequest { config: Some(config), select, plan };
             let mut args = run;
             let tags = find(&engine, &job)?.tags.clone();
             args.tags.splice(0..0, tags);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrowsmith_execution::{Engine, Plan, RunOptions};
+use arrowsmith_execution::{Engine, Plan, PlanRequest, RunOptions, RunReport};
 use arrowsmith_instance::RunStatus;
 use tokio_util::sync::CancellationToken;
 
@@ -15,13 +15,13 @@ use crate::progress::observer;
 
 pub(crate) async fn materialize(
     context: &Context,
-    selection: &str,
+    request: &PlanRequest,
     args: RunArgs,
 ) -> CommandResult {
     let engine = context.engine().await?;
-    let plan = engine.plan(selection).await.map_err(|e| fail(&e))?;
+    let plan = engine.plan_request(request).await.map_err(|e| fail(&e))?;
     if plan.is_empty() {
-        say("nothing to materialize: the selection holds no asset that can be computed");
+        say("nothing to materialize: the selection holds no asset or partition to compute");
         return Ok(Exit::Ok);
     }
     carry_out(context, &engine, plan, args).await
@@ -39,21 +39,12 @@ pub(crate) async fn carry_out(
         return Ok(Exit::Ok);
     }
     probe(engine).await?;
-    let options = RunOptions {
-        max_concurrent: args.max_concurrent.map(usize::from),
-        fail_fast: args.fail_fast,
-        tags: args.tags.into_iter().collect(),
-    };
+    let options = run_options(args);
     let cancel = CancellationToken::new();
     let signalled = signals::cancel_on_signal(cancel.clone());
     let report = engine.run(plan, options, cancel, observer(context.quiet)).await;
     let report = report.map_err(|e| fail(&e))?;
-    if !context.quiet || report.status != RunStatus::Success {
-        let states: Vec<String> =
-            report.steps.iter().map(|(state, count)| format!("{count} {state}")).collect();
-        let (run, took) = (report.run_id.short(), elapsed(report.elapsed));
-        say(&format!("run {run} {}: {} in {took}", report.status, states.join(", ")));
-    }
+    tell(context, &report);
     match report.status {
         RunStatus::Success => Ok(Exit::Ok),
         RunStatus::Canceled => Ok(signalled.exit()),
@@ -71,8 +62,28 @@ pub(crate) async fn carry_out(
     }
 }
 
+pub(super) fn run_options(args: RunArgs) -> RunOptions {
+    RunOptions {
+        max_concurrent: args.max_concurrent.map(usize::from),
+        fail_fast: args.fail_fast,
+        tags: args.tags.into_iter().collect(),
+        backfill: None,
+    }
+}
+
+/// How a run ended, in one line.
+pub(super) fn tell(context: &Context, report: &RunReport) {
+    if context.quiet && report.status == RunStatus::Success {
+        return;
+    }
+    let states: Vec<String> =
+        report.steps.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let (run, took) = (report.run_id.short(), elapsed(report.elapsed));
+    say(&format!("run {run} {}: {} in {took}", report.status, states.join(", ")));
+}
+
 /// Every store is writable before work is begun.
-async fn probe(engine: &Engine) -> CommandResult<()> {
+pub(super) async fn probe(engine: &Engine) -> CommandResult<()> {
     for (name, manager) in &engine.resolved.io_managers {
         if let Err(error) = manager.probe().await {
             let (store, why) = (manager.store_url(), crate::output::chain(&error));

@@ -1,5 +1,6 @@
 //! `plan`: what would run, and why.
 
+use arrowsmith_execution::PlanRequest;
 use serde_json::json;
 
 use crate::Exit;
@@ -7,9 +8,13 @@ use crate::args::Format;
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, say};
 
-pub(crate) async fn plan(context: &Context, selection: &str, format: Format) -> CommandResult {
+pub(crate) async fn plan(
+    context: &Context,
+    request: &PlanRequest,
+    format: Format,
+) -> CommandResult {
     let engine = context.engine().await?;
-    let plan = engine.plan(selection).await.map_err(|e| fail(&e))?;
+    let plan = engine.plan_request(request).await.map_err(|e| fail(&e))?;
     let mut rows = Rows::new("arrowsmith.plan.v1", &["step", "why", "after", "reads"]);
     for step in &plan.steps {
         let after: Vec<&str> = step.after.iter().map(|at| plan.steps[*at].key.as_str()).collect();
@@ -21,7 +26,7 @@ pub(crate) async fn plan(context: &Context, selection: &str, format: Format) -> 
         ]);
     }
     if plan.is_empty() && format == Format::Table {
-        say("nothing would run: the selection holds no asset that can be computed");
+        say("nothing would run: the selection holds no asset or partition to compute");
         return Ok(Exit::Ok);
     }
     rows.print(format)?;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use arrowsmith_definitions::Body;
+use arrowsmith_definitions::{Asset, Body};
 use arrowsmith_execution::Engine;
+use arrowsmith_instance::Materialization;
 use arrowsmith_io_manager::StoredTable;
 use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::asset::find;
 use crate::Exit;
-use crate::args::{Format, QueryFormat};
+use crate::args::{Format, PartitionArgs, QueryFormat};
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, bytes, complain, count, print, print_batches, say};
 
@@ -20,11 +21,17 @@ pub(crate) async fn show(
     context: &Context,
     name: &str,
     limit: usize,
+    partitions: &PartitionArgs,
     format: Format,
 ) -> CommandResult {
     let engine = context.engine().await?;
     let asset = Arc::clone(&find(&engine, name)?.asset);
-    let table = engine.table(&asset.key).await.map_err(|e| fail(&e))?;
+    let current = current(&engine, &asset, partitions).await?;
+    let table = match &current {
+        Some(current) => engine.table_of_versions(&asset.key, current),
+        None => engine.table(&asset.key).await,
+    };
+    let table = table.map_err(|e| fail(&e))?;
     let session = SessionContext::new_with_state((**engine.session()).clone());
     let frame = session.read_table(table).and_then(|frame| frame.limit(0, Some(limit)));
     let stream = match frame {
@@ -46,33 +53,30 @@ pub(crate) async fn show(
     if format != Format::Table {
         return Ok(Exit::Ok);
     }
-    let stored = if asset.is_external() {
-        None
-    } else {
-        Some(engine.current(&asset.key).await.map_err(|e| fail(&e))?.stored)
-    };
     let columns = &["column", "type", "nulls", "min", "max"];
     let mut rows = Rows::new("arrowsmith.columns.v1", columns);
     for field in schema.fields() {
-        let statistics = stored.as_deref().map(|stored| statistics(stored, field));
+        let statistics = current.as_ref().map(|current| statistics(current, field));
         let [nulls, min, max] = statistics.unwrap_or([Value::Null, Value::Null, Value::Null]);
         rows.push(vec![json!(field.name()), json!(field.data_type().to_string()), nulls, min, max]);
     }
     print("")?;
     rows.print(Format::Table)?;
-    if let Some(stored) = stored {
-        let (total, size) = (count(stored.row_count), bytes(stored.size_bytes));
-        say(&format!("{total} rows, {size} in {} files", stored.files.len()));
+    if let Some(current) = current {
+        let sum = |of: fn(&StoredTable) -> u64| current.iter().map(|made| of(&made.stored)).sum();
+        let (total, size) = (count(sum(|s| s.row_count)), bytes(sum(|s| s.size_bytes)));
+        say(&format!("{total} rows, {size} in {} files", sum(|s| s.files.len() as u64)));
     }
     Ok(Exit::Ok)
 }
 
 /// Nulls, minimum and maximum over all files, as far as every file knows them.
-fn statistics(stored: &StoredTable, field: &Field) -> [Value; 3] {
+fn statistics(current: &[Materialization], field: &Field) -> [Value; 3] {
+    let files = || current.iter().flat_map(|made| &made.stored.files);
     let mut nulls = Some(0_u64);
     let (mut min, mut max): (Option<ScalarValue>, Option<ScalarValue>) = (None, None);
-    let mut known = !stored.files.is_empty();
-    for file in stored.files.iter().filter(|file| file.row_count > 0) {
+    let mut known = files().next().is_some();
+    for file in files().filter(|file| file.row_count > 0) {
         let column = file.columns.get(field.name());
         nulls = nulls.zip(column.and_then(|c| c.null_count)).map(|(a, b)| a + b);
         let scalar = |text: Option<&String>| {
@@ -100,7 +104,12 @@ fn statistics(stored: &StoredTable, field: &Field) -> [Value; 3] {
 const FILES: &str = "arrowsmith.files.v1";
 const FILE_COLUMNS: &[&str] = &["file", "rows", "bytes", "partition"];
 
-pub(crate) async fn files(context: &Context, name: &str, format: Format) -> CommandResult {
+pub(crate) async fn files(
+    context: &Context,
+    name: &str,
+    partitions: &PartitionArgs,
+    format: Format,
+) -> CommandResult {
     let engine = context.engine().await?;
     let asset = Arc::clone(&find(&engine, name)?.asset);
     if let Body::External(source) = &asset.body {
@@ -115,20 +124,42 @@ pub(crate) async fn files(context: &Context, name: &str, format: Format) -> Comm
         rows.print(format)?;
         return Ok(Exit::Ok);
     }
-    let made = engine.current(&asset.key).await.map_err(|e| fail(&e))?;
-    let locations = locate(&engine, &made.io_manager, &made.stored);
-    if format == Format::Table {
-        // Plain lines, since another program reads them.
-        locations.iter().try_for_each(|location| print(location))?;
-        return Ok(Exit::Ok);
-    }
+    let current = current(&engine, &asset, partitions).await?.unwrap_or_default();
     let mut rows = Rows::new(FILES, FILE_COLUMNS);
-    for (location, file) in locations.iter().zip(&made.stored.files) {
-        let partition = json!(file.partition);
-        rows.push(vec![json!(location), json!(file.row_count), json!(file.size_bytes), partition]);
+    for made in &current {
+        let locations = locate(&engine, &made.io_manager, &made.stored);
+        if format == Format::Table {
+            // Plain lines, since another program reads them.
+            locations.iter().try_for_each(|location| print(location))?;
+            continue;
+        }
+        for (location, file) in locations.iter().zip(&made.stored.files) {
+            let partition = match &file.partition_key {
+                Some(key) => json!(key),
+                None => json!(file.partition),
+            };
+            let (count, size) = (json!(file.row_count), json!(file.size_bytes));
+            rows.push(vec![json!(location), count, size, partition]);
+        }
     }
-    rows.print(format)?;
+    if format != Format::Table {
+        rows.print(format)?;
+    }
     Ok(Exit::Ok)
+}
+
+/// What is current of an asset, or of some of its partitions; `None` if it is only read.
+async fn current(
+    engine: &Engine,
+    asset: &Asset,
+    partitions: &PartitionArgs,
+) -> CommandResult<Option<Vec<Materialization>>> {
+    if asset.is_external() {
+        return Ok(None);
+    }
+    let expr = super::partitions::expression(partitions)?;
+    let current = engine.current_of(&asset.key, expr.as_ref()).await;
+    current.map(Some).map_err(|e| fail(&e))
 }
 
 fn locate(engine: &Engine, manager: &str, stored: &StoredTable) -> Vec<String> {

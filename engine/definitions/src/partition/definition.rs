@@ -154,13 +154,15 @@ impl Partitions {
 ///
 /// # Errors
 /// One sentence.
-pub(crate) fn check_key(key: &str) -> Result<(), String> {
+pub fn check_key(key: &str) -> Result<(), String> {
     let why = if key.is_empty() {
         "it is empty"
     } else if key.contains("...") {
         "`...` makes a range"
     } else if key.contains('|') {
         "`|` joins the parts of a key"
+    } else if key.contains('"') {
+        "a key stands between quotes where it would mean something else"
     } else if key.contains(char::is_control) {
         "it has a control character"
     } else {

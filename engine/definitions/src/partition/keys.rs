@@ -187,9 +187,55 @@ impl PartitionKeys {
         set.iter().map(|index| self.key(index)).collect()
     }
 
+    /// The indexes of many keys, in their order; `None` for one that does not exist.
+    pub fn indexes<'a>(&self, keys: impl ExactSizeIterator<Item = &'a str>) -> Vec<Option<u32>> {
+        // Making the text of every key is cheaper than looking for many of them one by one.
+        const ONE_BY_ONE: u32 = 16;
+        let wanted = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        if wanted < self.len() / ONE_BY_ONE {
+            return keys.map(|key| self.find(key)).collect();
+        }
+        let known: HashMap<String, u32> =
+            (0..self.len()).map(|index| (self.key(index), index)).collect();
+        keys.map(|key| known.get(key).copied()).collect()
+    }
+
     /// Those of a set of keys; keys that do not exist are left out.
     pub fn set_of<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> PartitionSet {
         keys.into_iter().filter_map(|key| self.find(key)).collect()
+    }
+
+    /// A key in the language of sets, in which some texts mean something else.
+    fn quoted(&self, index: u32) -> String {
+        let words = ["all", "missing", "materialized", "latest"];
+        let is_plain = |key: &str| {
+            key.chars().all(|c| c.is_alphanumeric() || "-_:.+".contains(c)) && !words.contains(&key)
+        };
+        let parts = self.dimensions.iter().zip(self.parts(index)).map(|(dimension, part)| {
+            let key = dimension.key(part);
+            if is_plain(&key) { key } else { format!("\"{key}\"") }
+        });
+        parts.collect::<Vec<_>>().join("|")
+    }
+
+    /// A set as a [`PartitionExpr`](super::PartitionExpr), exactly.
+    pub fn expression(&self, set: &PartitionSet) -> String {
+        if *set == self.all() {
+            return "all".to_owned();
+        }
+        let several = self.dimensions.len() > 1;
+        let texts = set.ranges().into_iter().flat_map(|run| {
+            let (first, last) = (*run.start(), *run.end());
+            if first == last {
+                vec![self.quoted(first)]
+            } else if several {
+                run.map(|index| self.quoted(index)).collect()
+            } else {
+                vec![format!("{}...{}", self.quoted(first), self.quoted(last))]
+            }
+        });
+        let texts: Vec<String> = texts.collect();
+        if texts.is_empty() { "!all".to_owned() } else { texts.join(",") }
     }
 
     /// A set for people: runs of keys as `first...last`, no more than a few.

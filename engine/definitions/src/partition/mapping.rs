@@ -114,7 +114,11 @@ impl PartitionMapping {
             let mut same = reader.dimensions.iter().filter(|mine| mine.kind == theirs.kind);
             let by_kind = same.next().filter(|_| same.next().is_none());
             let by_name = reader.dimensions.iter().find(|mine| mine.name == theirs.name);
-            if let Some(mine) = by_name.or(by_kind) {
+            // Windows of time find each other, whatever their length.
+            let is_time = |kind: &DimensionKind| matches!(kind, DimensionKind::Time(_));
+            let mut times = reader.dimensions.iter().filter(|mine| is_time(&mine.kind));
+            let by_time = times.next().filter(|_| times.next().is_none() && is_time(&theirs.kind));
+            if let Some(mine) = by_name.or(by_kind).or(by_time) {
                 let how = Self::inferred_of(&mine.kind, &theirs.kind);
                 dimensions.insert(theirs.name.clone(), (mine.name.clone(), how));
             }

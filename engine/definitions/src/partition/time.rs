@@ -79,7 +79,7 @@ impl Cadence {
     }
 
     /// Whether every tick is at the beginning of a day.
-    fn is_of_days(&self) -> bool {
+    pub(super) fn is_of_days(&self) -> bool {
         match self {
             Self::Hourly { .. } => false,
             Self::Cron(_, text) => text.split_whitespace().take(2).all(|field| field == "0"),
@@ -164,6 +164,11 @@ pub struct TimeWindows {
 }
 
 impl TimeWindows {
+    /// Whether every window begins with a day.
+    pub fn is_of_days(&self) -> bool {
+        self.cadence.is_of_days()
+    }
+
     /// Windows from `start` on, in UTC, with the usual format of keys.
     pub fn new(cadence: Cadence, start: DateTime) -> Self {
         let format = if cadence.is_of_days() { "%Y-%m-%d" } else { "%Y-%m-%d-%H:%M" };
@@ -301,10 +306,26 @@ impl TimeWindows {
 
 impl fmt::Display for TimeWindows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {}", self.cadence, self.start)?;
+        write!(f, "{} from {}", self.cadence, Moment(self.start))?;
+        if let Some(end) = self.end {
+            write!(f, " until {}", Moment(end))?;
+        }
         if let Some(name) = self.timezone.iana_name().filter(|name| *name != "UTC") {
             write!(f, " in {name}")?;
         }
         Ok(())
+    }
+}
+
+/// A moment of the wall clock; midnight is a date.
+struct Moment(DateTime);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.time() == jiff::civil::Time::midnight() {
+            self.0.date().fmt(f)
+        } else {
+            self.0.fmt(f)
+        }
     }
 }

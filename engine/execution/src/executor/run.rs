@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrowsmith_definitions::{BoundInput, BoxError, History, Resources};
+use arrowsmith_definitions::{Body, BoundInput, BoxError, History, Resources};
 use arrowsmith_instance::{Event, RunId};
 use arrowsmith_io_manager::{StoredTable, Version};
 use datafusion::catalog::TableProvider;
@@ -14,8 +14,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::RunOptions;
+use crate::catalog::Part;
 use crate::history::InstanceHistory;
-use crate::node::{Node, NodeSource};
+use crate::node::{Node, NodeSource, PartitionSource};
 use crate::{Engine, Observer, Plan, Step};
 
 /// One run, shared by its steps.
@@ -182,6 +183,9 @@ impl Run {
                 assume != Some(*at)
                     && !emitted.contains_key(&(*at, output.clone(), mapping_key.clone()))
             }
+            NodeSource::Partitions(of) => of.made.iter().any(|(at, output, _)| {
+                assume != Some(*at) && !emitted.contains_key(&(*at, output.clone(), None))
+            }),
             NodeSource::Absent { .. } => true,
             _ => false,
         };
@@ -206,6 +210,7 @@ impl Run {
                 format!("upstream `{key}` did not emit `{output}`")
             }
             NodeSource::Absent { step, output } => format!("`{step}` had not emitted `{output}`"),
+            NodeSource::Partitions(of) => format!("partitions of `{}` were not made", of.asset),
             NodeSource::Asset(_) | NodeSource::Stored(_) | NodeSource::Literal(_) => String::new(),
         }
     }
@@ -277,6 +282,10 @@ impl Run {
                 let missing = || format!("`{key}` has not been materialized");
                 Ok(Some((external.ok_or_else(missing)?, told)))
             }
+            NodeSource::Partitions(of) => {
+                let table = self.partitions(of, manager, versions).await?;
+                Ok(Some((table, of.asset.to_string())))
+            }
             NodeSource::Stored(record) => {
                 let told = format!("{}.{} of an earlier run", record.step_key, record.output);
                 let table = self.engine.emitted(record, manager).await?;
@@ -288,6 +297,39 @@ impl Run {
                 Ok(Some((table, "the run config".to_owned())))
             }
         }
+    }
+}
+
+impl Run {
+    /// The rows of some partitions of an asset: of what steps of this run have made, of pinned
+    /// versions, or of an asset that is only read.
+    async fn partitions(
+        &self,
+        of: &PartitionSource,
+        manager: Option<&str>,
+        versions: &mut BTreeMap<String, Version>,
+    ) -> Result<Arc<dyn TableProvider>, BoxError> {
+        let resolved = &self.engine.resolved.assets[&of.asset];
+        if let Body::External(source) = &resolved.asset.body {
+            return source.provider_of(&of.external).await;
+        }
+        let mut parts = Vec::new();
+        for (at, output, keys) in &of.made {
+            let emission = self.emission(&(*at, output.clone(), None));
+            let stored = emission.as_ref().and_then(|emission| emission.stored.as_ref());
+            if let (Some(emission), Some(stored)) = (&emission, stored) {
+                parts.push(Part::new(&emission.io_manager, stored, keys));
+            }
+        }
+        for (version, keys) in &of.pinned {
+            let made = self.engine.version(*version).await?;
+            let made = made.ok_or_else(|| format!("a pinned version of `{}` is gone", of.asset))?;
+            self.engine.reachable(&made)?;
+            parts.push(Part::new(&made.io_manager, &made.stored, keys));
+        }
+        let newest = parts.iter().map(|part| part.stored.version).max();
+        versions.extend(newest.map(|version| (of.asset.to_string(), version)));
+        Ok(self.engine.table_of(resolved, &parts, manager)?)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::checks::Evaluated;
 use crate::error::chain;
 use crate::node::NodeOutput;
 use crate::panics::caught;
-use crate::record::code_version;
+use crate::record::{code_version, published_partitions};
 use crate::{Counters, Progress, Step};
 
 /// How long an attempt may take if nobody says otherwise.
@@ -183,10 +183,16 @@ async fn hold(run: &Run, step: &Step) -> Option<Held> {
 
 fn new_attempt(run: &Run, step: &Step, number: u32, now: TimeMicros) -> (Begun, NewAttempt) {
     let begun = Begun { attempt_id: Uuid::now_v7(), version: Version(Uuid::now_v7()) };
-    let target = |key: arrowsmith_definitions::AssetKey| Target {
-        asset: key.to_string(),
-        partition_key: String::new(),
+    let keys = match &step.node.partitions {
+        Some(partitions) => partitions.texts(),
+        None => vec![String::new()],
     };
+    let targets = step.node.assets().into_iter().flat_map(|asset| {
+        let asset = asset.to_string();
+        let target =
+            move |key: &String| Target { asset: asset.clone(), partition_key: key.clone() };
+        keys.iter().map(target).collect::<Vec<_>>()
+    });
     let new = NewAttempt {
         attempt_id: begun.attempt_id,
         run_id: run.run_id,
@@ -194,7 +200,7 @@ fn new_attempt(run: &Run, step: &Step, number: u32, now: TimeMicros) -> (Begun, 
         number,
         version: begun.version,
         environment: run.plan.environment.clone(),
-        targets: step.node.assets().into_iter().map(target).collect(),
+        targets: targets.collect(),
         at: now,
     };
     (begun, new)
@@ -235,6 +241,7 @@ impl Work {
             resources: Arc::clone(&run.resources),
             canceled: Arc::clone(&run.canceled),
             history: Arc::clone(&run.history),
+            partitions: node.partitions.clone(),
             ..ComputeContext::new(info, Arc::clone(&run.engine.session))
         }
     }
@@ -377,7 +384,8 @@ impl Work {
     ) -> NewVersion {
         let code = declared.asset.as_ref().and_then(|resolved| code_version(&resolved.asset));
         NewVersion {
-            target: Target { asset: asset.to_owned(), partition_key: String::new() },
+            asset: asset.to_owned(),
+            partitions: published_partitions(stored),
             stored: Arc::clone(stored),
             io_manager: declared.io_manager.clone(),
             code_version: code.or_else(|| self.step.node.code_version.clone()),

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    AssetKey, Backing, Body, Code, Compute, Diagnostic, Hook, RESULT, ResolvedAsset, RetryPolicy,
-    Selection,
+    AssetKey, Backing, Body, Code, Compute, Diagnostic, Hook, PartitionSet, RESULT, ResolvedAsset,
+    ResolvedInput, RetryPolicy, Selection, StepPartitions,
 };
 use arrowsmith_instance::Pointer;
 use serde_json::Value;
 
-use super::{Plan, Reason, ResolvedConfig, Step, with_longest_paths};
-use crate::node::{Node, NodeInput, NodeOutput, NodeSource, Work};
-use crate::record::code_version;
+use super::partitions::{Cuts, suffix};
+use super::reason::Inputs;
+use super::{Plan, PlanRequest, ResolvedConfig, Step, with_longest_paths};
+use crate::node::{Node, NodeInput, NodeOutput, NodeSource, PartitionSource, Work};
+use crate::partitions::AssetPartitions;
 use crate::{Engine, Error, Result};
 
 /// What a job adds to the plan of its assets.
@@ -28,11 +30,20 @@ struct Planner<'a> {
     engine: &'a Engine,
     extras: &'a Extras,
     pointers: &'a BTreeMap<String, Pointer>,
+    cuts: &'a Cuts,
+    selected: &'a BTreeSet<AssetKey>,
     steps: Vec<Step>,
-    /// The step and output that makes an asset.
-    made: HashMap<AssetKey, (usize, String)>,
+    /// The steps and outputs that make an asset: one, or one for each piece of its partitions.
+    made: HashMap<AssetKey, Vec<Maker>>,
     pinned: HashMap<AssetKey, Pointer>,
     problems: Vec<Diagnostic>,
+}
+
+/// An output of a step that makes an asset, or a piece of it.
+struct Maker {
+    at: usize,
+    output: String,
+    piece: Option<Arc<StepPartitions>>,
 }
 
 impl Engine {
@@ -43,10 +54,24 @@ impl Engine {
     /// # Errors
     /// `Selection`, or `Unplannable` with every input that was never materialized.
     pub async fn plan(&self, selection: &str) -> Result<Plan> {
-        self.plan_selection(selection, &Extras::default()).await
+        self.plan_request(&PlanRequest::new(selection)).await
     }
 
-    pub(super) async fn plan_selection(&self, selection: &str, extras: &Extras) -> Result<Plan> {
+    /// Plans to compute every selected asset that can be materialized; of partitioned assets the
+    /// partitions that are asked for, else all that exist.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan), also with every partition that is not there.
+    pub async fn plan_request(&self, request: &PlanRequest) -> Result<Plan> {
+        self.plan_selection(request, &Extras::default()).await
+    }
+
+    pub(super) async fn plan_selection(
+        &self,
+        request: &PlanRequest,
+        extras: &Extras,
+    ) -> Result<Plan> {
+        let selection = request.selection.as_str();
         let failed = |source| Error::Selection { text: selection.to_owned(), source };
         let parsed: Selection = if selection.trim().is_empty() {
             Selection::all()
@@ -59,17 +84,24 @@ impl Engine {
             .filter(|key| self.resolved.asset(key).is_some_and(|a| !a.asset.is_external()))
             .collect();
         let pointers = self.instance.pointers(&self.environment).await?;
+        let mut problems = Vec::new();
+        let cuts = Cuts::new(self, &selected, request, &mut problems).await?;
+        if !problems.is_empty() {
+            return Err(Error::Unplannable { problems });
+        }
         let mut planner = Planner {
             engine: self,
             extras,
             pointers: &pointers,
+            cuts: &cuts,
+            selected: &selected,
             steps: Vec::new(),
             made: HashMap::new(),
             pinned: HashMap::new(),
             problems: Vec::new(),
         };
         for key in self.resolved.graph.topological().iter().filter(|key| selected.contains(key)) {
-            planner.add(key, &selected).await?;
+            planner.add(key).await?;
         }
         planner.problems.extend(self.outdated_inputs(&planner.pinned).await?);
         if !planner.problems.is_empty() {
@@ -80,6 +112,7 @@ impl Engine {
         Ok(Plan {
             selection,
             environment: self.environment.clone(),
+            partitions: cuts.told(),
             pinned: planner.pinned,
             steps: with_longest_paths(planner.steps),
             job: None,
@@ -90,76 +123,33 @@ impl Engine {
             max_concurrent: None,
         })
     }
-
-    async fn reason(
-        &self,
-        key: &AssetKey,
-        after: Option<&Step>,
-        pointers: &BTreeMap<String, Pointer>,
-    ) -> Result<Reason> {
-        let Some(pointer) = pointers.get(key.as_str()) else { return Ok(Reason::Missing) };
-        let resolved = &self.resolved.assets[key];
-        if pointer.code_version != code_version(&resolved.asset) {
-            return Ok(Reason::CodeChanged);
-        }
-        if let Some(before) = after {
-            return Ok(Reason::UpstreamRuns { input: before.key.clone() });
-        }
-        let made = self.instance.materialization(pointer.version).await?;
-        for (input, version) in made.map(|made| made.inputs).unwrap_or_default() {
-            if pointers.get(&input).is_some_and(|current| current.version != version) {
-                return Ok(Reason::InputChanged { input });
-            }
-        }
-        Ok(Reason::Selected)
-    }
-
-    /// Pinned inputs whose stored columns are not those that their definitions now promise, and
-    /// that the selected assets were checked against.
-    async fn outdated_inputs(
-        &self,
-        pinned: &HashMap<AssetKey, Pointer>,
-    ) -> Result<Vec<Diagnostic>> {
-        let mut problems = Vec::new();
-        let mut keys: Vec<&AssetKey> = pinned.keys().collect();
-        keys.sort();
-        for key in keys {
-            let resolved = &self.resolved.assets[key];
-            let Some(promised) = &resolved.schema else { continue };
-            let Some(made) = self.instance.materialization(pinned[key].version).await? else {
-                continue;
-            };
-            let promised = arrowsmith_io_manager::TableSchema::new(promised.clone());
-            let mut difference = promised.difference(made.stored.schema.arrow());
-            difference.columns.retain(|column| {
-                !matches!(column, arrowsmith_io_manager::ColumnDifference::Nullable { .. })
-            });
-            if !difference.is_empty() {
-                let message = format!(
-                    "`{key}` was materialized with other columns than it is now defined with: \
-                     {difference}"
-                );
-                problems.push(
-                    Diagnostic::error(Code::NotMaterialized, message)
-                        .at(resolved.asset.place.clone())
-                        .help(format!("materialize it first: `arrowsmith materialize {key}`")),
-                );
-            }
-        }
-        Ok(problems)
-    }
 }
 
 impl Planner<'_> {
-    async fn add(&mut self, key: &AssetKey, selected: &BTreeSet<AssetKey>) -> Result<()> {
+    async fn add(&mut self, key: &AssetKey) -> Result<()> {
         if self.made.contains_key(key) {
             return Ok(());
         }
-        let engine = self.engine;
-        let resolved = &engine.resolved.assets[key];
+        let pieces = match self.cuts.pieces(key) {
+            Some(pieces) => pieces.into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        for piece in pieces {
+            self.add_piece(key, piece).await?;
+        }
+        Ok(())
+    }
+
+    /// The steps that make an asset, or a piece of its partitions.
+    async fn add_piece(
+        &mut self,
+        key: &AssetKey,
+        piece: Option<Arc<StepPartitions>>,
+    ) -> Result<()> {
+        let resolved = &self.engine.resolved.assets[key];
         let mut inputs = Vec::new();
         for input in &resolved.inputs {
-            let source = self.source(key, &input.key);
+            let source = self.source(key, input, piece.as_deref());
             inputs.push(NodeInput {
                 name: input.name.clone(),
                 gathered: false,
@@ -171,19 +161,31 @@ impl Planner<'_> {
         match &resolved.asset.body {
             Body::External(_) => Ok(()),
             Body::Computed(compute) => {
-                let node = self.asset_node(resolved, compute, inputs);
-                let at = self.push(key, key.to_string(), node).await?;
-                self.made.insert(key.clone(), (at, RESULT.to_owned()));
+                let mut node = self.asset_node(resolved, compute, inputs);
+                node.partitions.clone_from(&piece);
+                let behind = piece.as_deref().map(suffix).unwrap_or_default();
+                let at = self.push(key, format!("{key}{behind}"), node).await?;
+                let maker = Maker { at, output: RESULT.to_owned(), piece };
+                self.made.entry(key.clone()).or_default().push(maker);
                 Ok(())
             }
-            Body::Graph { backing, .. } => self.add_backing(key, backing, &inputs, selected).await,
+            Body::Graph { backing, .. } => self.add_backing(key, backing, &inputs, piece).await,
         }
     }
 
     /// Where an input of an asset comes from.
-    fn source(&mut self, reader: &AssetKey, key: &AssetKey) -> NodeSource {
-        if let Some((at, output)) = self.made.get(key) {
-            let (at, output) = (*at, output.clone());
+    fn source(
+        &mut self,
+        reader: &AssetKey,
+        input: &ResolvedInput,
+        piece: Option<&StepPartitions>,
+    ) -> NodeSource {
+        let key = &input.key;
+        if self.cuts.of.contains_key(key) {
+            return self.partitions_of(reader, input, piece);
+        }
+        if let Some([maker]) = self.made.get(key).map(Vec::as_slice) {
+            let (at, output) = (maker.at, maker.output.clone());
             return NodeSource::Step { at, output, mapping_key: None, collect: false };
         }
         if !self.engine.resolved.assets[key].asset.is_external() {
@@ -195,6 +197,51 @@ impl Planner<'_> {
             }
         }
         NodeSource::Asset(key.clone())
+    }
+
+    /// The partitions of an input that a reader needs: those that this plan makes, and the current
+    /// versions of others.
+    fn partitions_of(
+        &mut self,
+        reader: &AssetKey,
+        input: &ResolvedInput,
+        piece: Option<&StepPartitions>,
+    ) -> NodeSource {
+        let upstream = &self.cuts.of[&input.key];
+        let set = piece.map(|piece| &piece.set);
+        let required = self.cuts.required(self.engine, reader, input, set);
+        for missing in &required.nonexistent {
+            let message = format!(
+                "`{reader}` needs partition `{missing}` of `{}`, which does not exist",
+                input.key
+            );
+            self.problems.push(Diagnostic::error(Code::Partitions, message).help(format!(
+                "`arrowsmith partitions list {}` shows those that exist; `[inputs]` says which of \
+                 them are read, such as `\"all\"`",
+                input.key
+            )));
+        }
+        let mut source = PartitionSource::new(input.key.clone());
+        if self.engine.resolved.assets[&input.key].asset.is_external() {
+            source.external = upstream.keys.texts(&required.set);
+            return NodeSource::Partitions(Arc::new(source));
+        }
+        let mut left = required.set;
+        for maker in self.made.get(&input.key).into_iter().flatten() {
+            let Some(made) = &maker.piece else { continue };
+            let used = left.intersection(&made.set);
+            if !used.is_empty() {
+                let keys = upstream.keys.texts(&used);
+                source.made.push((maker.at, maker.output.clone(), keys));
+                left = left.difference(&used);
+            }
+        }
+        let missing = left.difference(&upstream.materialized);
+        if !missing.is_empty() {
+            self.problems.push(partitions_not_materialized(reader, &input.key, upstream, &missing));
+        }
+        source.pinned = upstream.versions(&left).into_iter().collect();
+        NodeSource::Partitions(Arc::new(source))
     }
 
     fn asset_node(
@@ -226,6 +273,7 @@ impl Planner<'_> {
             code_version: None,
             mapped_over: None,
             mapping_key: None,
+            partitions: None,
         }
     }
 
@@ -235,7 +283,7 @@ impl Planner<'_> {
         key: &AssetKey,
         backing: &Backing,
         inputs: &[NodeInput],
-        selected: &BTreeSet<AssetKey>,
+        piece: Option<Arc<StepPartitions>>,
     ) -> Result<()> {
         let graph = &backing.graph;
         let of_one = backing.assets.len() == 1;
@@ -254,8 +302,11 @@ impl Planner<'_> {
         };
         // A multi-asset is one op, whose step has its name.
         let is_single = nodes.len() == 1 && !of_one;
+        let behind = piece.as_deref().map(suffix).unwrap_or_default();
         for (path, mut node) in nodes {
-            let step = if is_single { prefix.clone() } else { format!("{prefix}.{path}") };
+            let path = if is_single { String::new() } else { format!(".{path}") };
+            let step = format!("{prefix}{path}{behind}");
+            node.partitions.clone_from(&piece);
             let at = self.steps.len();
             for (output, asset) in &backing.assets {
                 let inner = outputs.iter().find_map(|(name, source)| match source {
@@ -267,14 +318,16 @@ impl Planner<'_> {
                     _ => None,
                 });
                 let declared = node.outputs.iter_mut().find(|o| Some(&o.name) == inner);
-                let Some(declared) = declared.filter(|_| selected.contains(asset)) else {
+                let Some(declared) = declared.filter(|_| self.selected.contains(asset)) else {
                     continue;
                 };
                 let resolved = &self.engine.resolved.assets[asset];
                 declared.asset = Some(Arc::clone(resolved));
                 declared.io_manager.clone_from(&resolved.io_manager);
                 node.hooks.extend(resolved.asset.hooks.iter().cloned());
-                self.made.insert(asset.clone(), (at, declared.name.clone()));
+                let (output, piece) = (declared.name.clone(), piece.clone());
+                let maker = Maker { at, output, piece };
+                self.made.entry(asset.clone()).or_default().push(maker);
             }
             node.hooks.extend(self.extras.hooks.iter().cloned());
             node.policy.retry = node.policy.retry.or(self.extras.retry);
@@ -285,21 +338,49 @@ impl Planner<'_> {
 
     async fn push(&mut self, key: &AssetKey, step: String, node: Node) -> Result<usize> {
         let after = node.waits_for();
-        let sources = node.inputs.iter().flat_map(|input| &input.sources);
-        let mut reads: Vec<String> = sources
-            .filter_map(|source| match source {
-                NodeSource::Asset(key) => Some(key.to_string()),
-                _ => None,
-            })
-            .collect();
+        let (mut reads, mut inputs) = (Vec::new(), Inputs::new());
+        for source in node.inputs.iter().flat_map(|input| &input.sources) {
+            let (asset, version) = match source {
+                NodeSource::Asset(key) => (key, self.pinned.get(key).map(|p| p.version)),
+                NodeSource::Partitions(of) if of.made.is_empty() => (&of.asset, of.newest()),
+                _ => continue,
+            };
+            reads.push(asset.to_string());
+            inputs.extend(version.map(|version| (asset.to_string(), version)));
+        }
         reads.sort();
         reads.dedup();
-        let before = after.first().map(|before| &self.steps[*before]);
-        let reason = self.engine.reason(key, before, self.pointers).await?;
+        let before = after.first().map(|before| self.steps[*before].key.as_str());
+        let engine = self.engine;
+        let reason = match (&node.partitions, self.cuts.of.get(key)) {
+            (Some(piece), Some(known)) => {
+                let set = &piece.set;
+                engine.reason_of_partitions(key, known, set, before, &inputs).await?
+            }
+            _ => engine.reason(key, self.pointers.get(key.as_str()), before, &inputs).await?,
+        };
         let (node, longest_path) = (Arc::new(node), 1);
         self.steps.push(Step { key: step, reason, after, reads, longest_path, node });
         Ok(self.steps.len() - 1)
     }
+}
+
+fn partitions_not_materialized(
+    reader: &AssetKey,
+    key: &AssetKey,
+    of: &AssetPartitions,
+    missing: &PartitionSet,
+) -> Diagnostic {
+    let (shown, exact) = (of.keys.shown(missing), of.keys.expression(missing));
+    let message = match missing.len() {
+        1 => format!("`{reader}` needs partition {shown} of `{key}`, which is not materialized"),
+        count => format!(
+            "`{reader}` needs {count} partitions of `{key}` that are not materialized: {shown}"
+        ),
+    };
+    let exact = if exact.len() > 80 { "missing".to_owned() } else { exact };
+    Diagnostic::error(Code::NotMaterialized, message)
+        .help(format!("materialize them: `arrowsmith materialize {key} --partition '{exact}'`"))
 }
 
 fn not_materialized(key: &AssetKey, input: &AssetKey) -> Diagnostic {

@@ -75,6 +75,7 @@ fn node(flat: &FlatNode, inputs: Vec<NodeInput>, config: &Value, first: usize) -
         code_version: op.code_version.clone(),
         mapped_over: flat.mapped_over.map(|over| first + over),
         mapping_key: None,
+        partitions: None,
     }
 }
 

@@ -7,7 +7,7 @@ use arrowsmith_definitions::{Entry, Job, JobTarget, check_config, nearest, run_s
 use serde_json::Value;
 
 use super::assets::Extras;
-use super::{Plan, Reason, ResolvedConfig, Step, with_longest_paths};
+use super::{Plan, PlanRequest, Reason, ResolvedConfig, Step, with_longest_paths};
 use crate::{Engine, Error, Result};
 
 /// What a run of a job is asked to do.
@@ -17,6 +17,8 @@ pub struct JobRequest {
     pub config: Option<Entry>,
     /// Which ops, in the form `x`, `x+`, `++x`, `*x`, `x*`, joined by commas; all if it is open.
     pub select: Option<String>,
+    /// The partitions of its assets; the selection is that of the job.
+    pub plan: PlanRequest,
 }
 
 impl Engine {
@@ -48,7 +50,8 @@ impl Engine {
         let mut plan = match &job.target {
             JobTarget::Assets(selection) => {
                 let extras = Extras { config, hooks: job.hooks.clone(), retry: job.retry };
-                self.plan_selection(selection, &extras).await?
+                let plan = PlanRequest { selection: selection.clone(), ..request.plan.clone() };
+                self.plan_selection(&plan, &extras).await?
             }
             JobTarget::Graph(graph) => {
                 let ops = config.get("ops").cloned().unwrap_or_default();
@@ -65,6 +68,7 @@ impl Engine {
                     selection: request.select.clone().unwrap_or_else(|| "*".to_owned()),
                     environment: self.environment.clone(),
                     steps: with_longest_paths(steps.collect()),
+                    partitions: BTreeMap::new(),
                     pinned: HashMap::new(),
                     job: None,
                     parent: None,

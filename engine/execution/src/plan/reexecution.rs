@@ -7,9 +7,9 @@ use arrowsmith_definitions::Entry;
 use arrowsmith_instance::{OutputRecord, RunId, RunRecord, StepState};
 
 use super::job::select_steps;
-use super::{JobRequest, Plan, Step, with_longest_paths};
+use super::{JobRequest, Plan, PlanRequest, Step, with_longest_paths};
 use crate::expansion::Expansion;
-use crate::node::{NodeInput, NodeSource};
+use crate::node::{NodeInput, NodeSource, PartitionSource};
 use crate::{Engine, Error, Result};
 
 /// Which steps of an earlier run are run again.
@@ -37,10 +37,14 @@ impl Engine {
         let mut plan = match &parent.job {
             Some(job) => {
                 let config = Some(Entry::of_value(&parent.config));
-                let request = JobRequest { config, select: None };
+                let plan = PlanRequest::default().with_told(&parent.partitions);
+                let request = JobRequest { config, select: None, plan };
                 self.plan_job(job, &request).await?
             }
-            None => self.plan(&parent.selection).await?,
+            None => {
+                let request = PlanRequest::new(&parent.selection).with_told(&parent.partitions);
+                self.plan_request(&request).await?
+            }
         };
         plan.parent = Some(parent.run_id);
         plan.root = Some(parent.root);
@@ -161,6 +165,10 @@ fn replace_sources(
     stored: Option<&Stored>,
 ) -> Result<()> {
     for source in &mut input.sources {
+        if let NodeSource::Partitions(of) = source {
+            replace_partitions(Arc::make_mut(of), plan, places, stored)?;
+            continue;
+        }
         let NodeSource::Step { at, output, mapping_key, .. } = source else { continue };
         if let Some(place) = places.get(at) {
             *at = *place;
@@ -186,5 +194,28 @@ fn replace_sources(
         };
         input.sources.retain(is_kept);
     }
+    Ok(())
+}
+
+/// The same for an input of partitions: what a step of an earlier run has made is read from its
+/// version.
+fn replace_partitions(
+    of: &mut PartitionSource,
+    plan: &Plan,
+    places: &HashMap<usize, usize>,
+    stored: Option<&Stored>,
+) -> Result<()> {
+    let mut made = Vec::new();
+    for (at, output, keys) in std::mem::take(&mut of.made) {
+        if let Some(place) = places.get(&at) {
+            made.push((*place, output, keys));
+            continue;
+        }
+        let step = plan.steps[at].key.clone();
+        let found = stored.and_then(|stored| stored.get(&(step.clone(), output.clone(), None)));
+        let record = found.ok_or(Error::NotStored { step, output })?;
+        of.pinned.push((record.version, keys));
+    }
+    of.made = made;
     Ok(())
 }

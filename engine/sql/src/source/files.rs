@@ -1,6 +1,6 @@
 //! Files of a source as a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use arrowsmith_io_manager::{Durability, Store};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::ViewTable;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
@@ -30,6 +31,7 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use super::infer::infer;
 use super::schema_cache::{SchemaCache, fingerprint};
+use super::settings::placeholders;
 use super::{Format, SourceSettings};
 use crate::planning_session;
 
@@ -37,6 +39,8 @@ use crate::planning_session;
 #[derive(Debug)]
 pub(crate) struct FileSource {
     settings: SourceSettings,
+    /// The whole path, in which keys of partitions may have to stand.
+    path: String,
     url: ListingTableUrl,
     store: Option<Store>,
     schema: SchemaRef,
@@ -63,7 +67,9 @@ impl FileSource {
         } else {
             root.join(&settings.path).display().to_string()
         };
-        let url = ListingTableUrl::parse(&full).map_err(&unreadable)?;
+        let placeholders = placeholders(settings.partitions.as_deref());
+        let any = placeholders.iter().fold(full.clone(), |path, name| path.replace(name, "*"));
+        let url = ListingTableUrl::parse(&any).map_err(&unreadable)?;
         let store = if is_url && url.scheme() != "file" {
             let opened = Store::open(&full, root, Durability::None, &BTreeMap::new());
             Some(opened.map_err(|e| refuse(format!("source `{key}`: {e}")))?)
@@ -105,14 +111,18 @@ impl FileSource {
         if schema.fields().is_empty() {
             return Err(refuse(format!("source `{key}` has no columns in its files")));
         }
-        Ok(Self { settings, url, store, schema })
+        Ok(Self { settings, path: full, url, store, schema })
     }
 
     /// The files as they stand, with columns of the given types.
-    fn listing(&self, schema: SchemaRef) -> Result<Arc<dyn TableProvider>> {
+    fn listing(
+        &self,
+        urls: Vec<ListingTableUrl>,
+        schema: SchemaRef,
+    ) -> Result<Arc<dyn TableProvider>> {
         let options =
             ListingOptions::new(format(&self.settings, Some(&schema))).with_file_extension("");
-        let config = ListingTableConfig::new(self.url.clone())
+        let config = ListingTableConfig::new_with_multi_paths(urls)
             .with_listing_options(options)
             .with_schema(schema);
         let table: Arc<dyn TableProvider> = Arc::new(ListingTable::try_new(config)?);
@@ -122,13 +132,57 @@ impl FileSource {
         })
     }
 
+    fn table(&self, urls: Vec<ListingTableUrl>) -> Result<Arc<dyn TableProvider>> {
+        if self.settings.format == Format::Csv && !self.settings.nulls.is_empty() {
+            self.with_nulls(urls)
+        } else {
+            self.listing(urls, Arc::clone(&self.schema))
+        }
+    }
+
+    /// Where the files of some partitions are; one that has none is an error that names it.
+    async fn urls_of(
+        &self,
+        keys: &[String],
+    ) -> std::result::Result<Vec<ListingTableUrl>, BoxError> {
+        let placeholders = placeholders(self.settings.partitions.as_deref());
+        let state = planning_session();
+        let objects = state.runtime_env().object_store(&self.url)?;
+        let files = list(&self.url, state, &objects).await?;
+        let exact: HashSet<&object_store::path::Path> =
+            files.iter().map(|file| &file.location).collect();
+        let (mut urls, mut missing) = (Vec::new(), Vec::new());
+        for key in keys {
+            // A key of several dimensions is their parts, joined by `|`.
+            let parts: Vec<&str> = match placeholders.len() {
+                1 => vec![key.as_str()],
+                _ => key.split('|').collect(),
+            };
+            let filled = placeholders.iter().zip(parts);
+            let path =
+                filled.fold(self.path.clone(), |path, (name, part)| path.replace(name, part));
+            let url = ListingTableUrl::parse(&path)?;
+            let is_there = exact.contains(url.prefix())
+                || files.iter().any(|file| url.contains(&file.location, false));
+            if is_there { urls.push(url) } else { missing.push(path) }
+        }
+        match missing.as_slice() {
+            [] => Ok(urls),
+            [only] => Err(format!("there is no file at `{only}`").into()),
+            [first, ..] => {
+                let count = missing.len();
+                Err(format!("{count} partitions have no file, the first at `{first}`").into())
+            }
+        }
+    }
+
     /// Columns as texts, of which some stand for null, cast to their types.
     ///
     /// DataFusion's CSV reader knows only the empty text as null.
-    fn with_nulls(&self) -> Result<Arc<dyn TableProvider>> {
+    fn with_nulls(&self, urls: Vec<ListingTableUrl>) -> Result<Arc<dyn TableProvider>> {
         let fields = self.schema.fields();
         let texts = fields.iter().map(|f| Field::new(f.name(), DataType::Utf8, true));
-        let texts = self.listing(Arc::new(Schema::new(texts.collect::<Vec<_>>())))?;
+        let texts = self.listing(urls, Arc::new(Schema::new(texts.collect::<Vec<_>>())))?;
         let columns: Vec<Expr> = fields
             .iter()
             .map(|field| {
@@ -164,11 +218,17 @@ impl Source for FileSource {
     }
 
     async fn provider(&self) -> std::result::Result<Arc<dyn TableProvider>, BoxError> {
-        Ok(if self.settings.format == Format::Csv && !self.settings.nulls.is_empty() {
-            self.with_nulls()?
-        } else {
-            self.listing(Arc::clone(&self.schema))?
-        })
+        Ok(self.table(vec![self.url.clone()])?)
+    }
+
+    async fn provider_of(
+        &self,
+        keys: &[String],
+    ) -> std::result::Result<Arc<dyn TableProvider>, BoxError> {
+        if keys.is_empty() {
+            return Ok(Arc::new(EmptyTable::new(self.schema())));
+        }
+        Ok(self.table(self.urls_of(keys).await?)?)
     }
 
     fn location(&self) -> String {

@@ -1,15 +1,17 @@
 //! `[sources.NAME]` in the project file.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use arrowsmith_definitions::{AssetKey, Attributes, Code, Diagnostic, Place};
+use arrowsmith_definitions::{AssetKey, Attributes, Code, Diagnostic, Partitions, Place};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::attributes::read_attributes;
 use crate::document::{Reader, Text};
+use crate::partitions::read_partitions;
 use crate::planning_session;
 
 /// Rows of each file that are looked at when columns are inferred.
@@ -79,6 +81,9 @@ pub(crate) struct SourceSettings {
     pub(crate) infer_rows: usize,
     /// Declared columns; for CSV their order is that of the file.
     pub(crate) columns: Option<Vec<Field>>,
+    /// How its files are cut: each key stands for `{partition}` in the path, each part of a key of
+    /// several dimensions for `{NAME}`.
+    pub(crate) partitions: Option<Arc<Partitions>>,
     pub(crate) place: Place,
 }
 
@@ -144,6 +149,7 @@ fn read_source(
     let nulls = reader.strings("null");
     let infer_rows = reader.count("infer_rows");
     let columns = reader.table("columns").map(|columns| read_columns(columns, problems));
+    let partitions = read_partitions(&mut reader).map(Arc::new);
     let place = text.place(span);
     let table_place = reader.place();
     let Some((path, path_span)) = path else {
@@ -158,6 +164,16 @@ fn read_source(
             path_span.clone(),
             format!("the format of `{path}` cannot be told by its ending; add `format = \"csv\"`"),
         );
+    }
+    for placeholder in placeholders(partitions.as_deref()) {
+        if !path.contains(&placeholder) {
+            let message = format!("`{path}` does not say where `{placeholder}` of a key stands");
+            reader.refuse(path_span.clone(), message);
+        }
+    }
+    if partitions.is_none() && path.contains("{partition}") {
+        let message = "a path with `{partition}` needs `partitions`, which say what the keys are";
+        reader.refuse(path_span.clone(), message);
     }
     problems.extend(reader.finish());
     let tab = path.contains(".tsv");
@@ -176,8 +192,20 @@ fn read_source(
         path,
         nulls,
         columns,
+        partitions,
         place,
     })
+}
+
+/// What stands in a path for the parts of a key, in their order.
+pub(super) fn placeholders(partitions: Option<&Partitions>) -> Vec<String> {
+    match partitions.map(|partitions| partitions.dimensions.as_slice()) {
+        None => Vec::new(),
+        Some([_]) => vec!["{partition}".to_owned()],
+        Some(several) => {
+            several.iter().map(|dimension| format!("{{{}}}", dimension.name)).collect()
+        }
+    }
 }
 
 fn byte(reader: &mut Reader<'_>, key: &'static str) -> Option<u8> {

@@ -1,6 +1,10 @@
 /* +++
 description = "Flights and delays of each carrier on each day, with a rolling week."
 group = "marts"
+partitions = { daily = "2013-01-01", end = "2014-01-01", column = "flight_date", timezone = "America/New_York" }
+# A day needs the six before it, which may be in the month before.
+[inputs]
+"staging.flights" = { start_offset = -6 }
 [checks]
 unique = [["carrier", "flight_date"]]
 expression.cancelled_are_flights = "cancelled <= flights"

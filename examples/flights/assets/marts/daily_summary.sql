@@ -1,7 +1,7 @@
 /* +++
 description = "New York's airports, day by day."
 group = "marts"
-partition_by = ["month"]
+partitions = { daily = "2013-01-01", end = "2014-01-01", column = "flight_date", timezone = "America/New_York" }
 +++ */
 select
   month,

@@ -2,6 +2,7 @@
 description = "Every flight with its carrier, plane, airports and the weather at departure."
 group = "marts"
 tags = ["wide"]
+partitions = { monthly = "2013-01", end = "2014-01", column = "flight_date", format = "%Y-%m", timezone = "America/New_York" }
 [io]
 sort_by = ["flight_date"]
 bloom_filters = ["tail_number"]

@@ -1,6 +1,7 @@
 /* +++
 description = "How delays build up over the day."
 group = "marts"
+partition_by = ["origin"]
 +++ */
 select
   origin,

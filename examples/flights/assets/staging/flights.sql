@@ -2,6 +2,7 @@
 description = "Flights with a date, a scheduled moment of departure, and flags for what went wrong."
 group = "staging"
 owners = ["team:operations"]
+partitions = { monthly = "2013-01", end = "2014-01", column = "flight_date", format = "%Y-%m", timezone = "America/New_York" }
 [io]
 sort_by = ["flight_date"]
 [checks]

@@ -1,0 +1,116 @@
+//! What can be wrong with partitions before any of them is known.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+
+use super::{IoManagers, ResolvedInput};
+use crate::partition::type_problem;
+use crate::{Asset, AssetKey, Body, Code, Diagnostic, PartitionMapping, nearest};
+
+/// Problems of a definition, and of where its partitions are to be stored.
+pub(super) fn problems(asset: &Asset, manager: &str, managers: &IoManagers) -> Vec<Diagnostic> {
+    let Some(partitions) = &asset.partitions else { return Vec::new() };
+    let problem = |why: String| {
+        Diagnostic::error(Code::Partitions, format!("partitions of `{}`: {why}", asset.key))
+            .at(asset.place.clone())
+    };
+    let mut problems: Vec<Diagnostic> = partitions.problems().into_iter().map(problem).collect();
+    if asset.is_external() {
+        return problems;
+    }
+    if let Some(found) = managers.get(manager).filter(|manager| !manager.stores_partitions()) {
+        let able = managers.iter().filter(|(_, manager)| manager.stores_partitions());
+        let able: Vec<String> = able.map(|(name, _)| format!("`{name}`")).collect();
+        problems.push(
+            problem(format!(
+                "IO manager `{manager}` of type `{}` cannot store them one by one",
+                found.kind()
+            ))
+            .help(format!("store it with {}", able.join(" or "))),
+        );
+    }
+    problems
+}
+
+/// Partition columns that are not there, or whose type says no partition.
+pub(super) fn column_problems(asset: &Asset, schema: &SchemaRef) -> Vec<Diagnostic> {
+    let Some(partitions) = &asset.partitions else { return Vec::new() };
+    let key = &asset.key;
+    let mut problems = Vec::new();
+    for dimension in &partitions.dimensions {
+        let Some(column) = &dimension.column else { continue };
+        let (problem, near) = match schema.field_with_name(column) {
+            Err(_) => {
+                let names = schema.fields().iter().map(|field| field.name().as_str());
+                let message = format!(
+                    "`{key}` is partitioned by `{column}`, which is no column of its result"
+                );
+                (Diagnostic::error(Code::UnknownColumn, message), nearest(column, names))
+            }
+            Ok(field) => match type_problem(&dimension.kind, field.data_type()) {
+                Some(why) => {
+                    let message = format!("`{key}` cannot be partitioned by `{column}`: {why}");
+                    (Diagnostic::error(Code::Partitions, message), None)
+                }
+                None => continue,
+            },
+        };
+        problems.push(problem.at(asset.place.clone()).did_you_mean(near));
+    }
+    problems
+}
+
+/// Mappings of inputs that have no partitions, or other dimensions than a mapping names; and
+/// outputs of one graph that are cut differently.
+pub(super) fn mapping_problems(
+    asset: &Asset,
+    inputs: &[ResolvedInput],
+    assets: &BTreeMap<&AssetKey, &Asset>,
+) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let key = &asset.key;
+    for (input, found) in asset.inputs.iter().zip(inputs) {
+        let Some(mapping) = &input.mapping else { continue };
+        let place = input.place.clone().or_else(|| asset.place.clone());
+        let problem = |why: String| {
+            let message = format!("the partition mapping of `{}` in `{key}`: {why}", input.name);
+            Diagnostic::error(Code::Partitions, message).at(place.clone())
+        };
+        let upstream = assets.get(&found.key).and_then(|asset| asset.partitions.as_ref());
+        let Some(upstream) = upstream else {
+            problems.push(problem(format!("`{}` has no partitions", found.key)));
+            continue;
+        };
+        let PartitionMapping::Dimensions(map) = mapping else { continue };
+        let theirs = || upstream.dimensions.iter().map(|dimension| dimension.name.as_str());
+        let mine = || {
+            let own = asset.partitions.iter().flat_map(|own| &own.dimensions);
+            own.map(|dimension| dimension.name.as_str())
+        };
+        for (to, (from, _)) in map {
+            if !theirs().any(|name| name == to) {
+                let near = nearest(to, theirs());
+                let why = format!("`{}` has no dimension `{to}`", found.key);
+                problems.push(problem(why).did_you_mean(near));
+            }
+            if !mine().any(|name| name == from) {
+                let near = nearest(from, mine());
+                problems
+                    .push(problem(format!("`{key}` has no dimension `{from}`")).did_you_mean(near));
+            }
+        }
+    }
+    if let Body::Graph { backing, .. } = &asset.body {
+        let other = backing.assets.values().find(|other| {
+            assets.get(other).is_some_and(|other| other.partitions != asset.partitions)
+        });
+        if let Some(other) = other {
+            let message = format!(
+                "`{key}` and `{other}` are outputs of one graph, but have different partitions"
+            );
+            problems.push(Diagnostic::error(Code::Partitions, message).at(asset.place.clone()));
+        }
+    }
+    problems
+}

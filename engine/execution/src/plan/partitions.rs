@@ -1,0 +1,181 @@
+//! Which partitions of which assets a plan makes, and in how many steps.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrowsmith_definitions::{
+    AssetKey, BackfillPolicy, Code, Diagnostic, PartitionExpr, PartitionKeys, PartitionMapping,
+    PartitionSet, Partitions, Required, ResolvedInput, StepPartitions,
+};
+use jiff::Timestamp;
+
+use super::PlanRequest;
+use crate::partitions::AssetPartitions;
+use crate::{Engine, Result};
+
+/// The partitions of the assets that a plan is about.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    /// Of every partitioned asset that is selected or read.
+    pub(super) of: HashMap<AssetKey, Arc<AssetPartitions>>,
+    /// What is to be made of the selected ones.
+    pub(super) sets: BTreeMap<AssetKey, PartitionSet>,
+}
+
+impl Cuts {
+    /// Looks up the partitions of the selected assets and of what they read, and chooses from them.
+    pub(super) async fn new(
+        engine: &Engine,
+        selected: &BTreeSet<AssetKey>,
+        request: &PlanRequest,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Result<Self> {
+        let mut this = Self::default();
+        let read =
+            |key: &AssetKey| engine.resolved.assets[key].inputs.iter().map(|i| i.key.clone());
+        let about: BTreeSet<AssetKey> =
+            selected.iter().flat_map(|key| read(key).chain([key.clone()])).collect();
+        for key in about {
+            if let Some(partitions) = engine.partitions(&key).await? {
+                this.of.insert(key, Arc::new(partitions));
+            }
+        }
+        this.choose(engine, selected, request, problems);
+        Ok(this)
+    }
+
+    /// For each selected asset the set that is asked for. Where its own keys do not have it, the
+    /// set is what the selected readers need.
+    fn choose(
+        &mut self,
+        engine: &Engine,
+        selected: &BTreeSet<AssetKey>,
+        request: &PlanRequest,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        if let (Some(expr), false) =
+            (&request.partitions, selected.iter().any(|key| self.of.contains_key(key)))
+        {
+            let message = format!("no selected asset has partitions, so there is no `{expr}`");
+            problems.push(Diagnostic::error(Code::Partitions, message));
+        }
+        for key in engine.resolved.graph.topological().iter().rev() {
+            let Some(partitions) = self.of.get(key).filter(|_| selected.contains(key)) else {
+                continue;
+            };
+            let given = request.partitions_of.get(key).or(request.partitions.as_ref());
+            let Some(expr) = given else {
+                self.sets.insert(key.clone(), partitions.keys.all());
+                continue;
+            };
+            match evaluate(expr, partitions) {
+                Ok(set) => {
+                    self.sets.insert(key.clone(), set);
+                }
+                Err(problem) => match self.needed_by_readers(engine, key) {
+                    Some(set) => {
+                        self.sets.insert(key.clone(), set);
+                    }
+                    None => problems.push(problem(key)),
+                },
+            }
+        }
+    }
+
+    /// What the chosen partitions of selected readers need of an asset; `None` if there are none.
+    fn needed_by_readers(&self, engine: &Engine, key: &AssetKey) -> Option<PartitionSet> {
+        let mut needed: Option<PartitionSet> = None;
+        for reader in engine.resolved.graph.downstream(key) {
+            let Some(set) = self.sets.get(&reader) else { continue };
+            for input in engine.resolved.assets[&reader].inputs.iter().filter(|i| i.key == *key) {
+                let required = self.required(engine, &reader, input, Some(set)).set;
+                needed = Some(needed.unwrap_or_default().union(&required));
+            }
+        }
+        needed
+    }
+
+    /// What a reader needs of a partitioned upstream asset; `set` are partitions of the reader.
+    pub(super) fn required(
+        &self,
+        engine: &Engine,
+        reader: &AssetKey,
+        input: &ResolvedInput,
+        set: Option<&PartitionSet>,
+    ) -> Required {
+        let Some(upstream) = self.of.get(&input.key) else { return Required::default() };
+        let mine = self.of.get(reader).filter(|_| set.is_some());
+        let definition = engine.resolved.assets[reader].asset.partitions.as_deref();
+        let inferred = || PartitionMapping::inferred(definition, Some(&upstream.definition));
+        let mapping = input.mapping.clone().unwrap_or_else(inferred);
+        match (mine, set) {
+            (Some(mine), Some(set)) => mapping.required(set, &mine.keys, &upstream.keys),
+            // A reader without partitions is as one that has a single one.
+            _ => {
+                let single = Partitions::listed(["-"]);
+                let keys = PartitionKeys::at(&single, Timestamp::UNIX_EPOCH, &HashMap::new());
+                mapping.required(&keys.all(), &keys, &upstream.keys)
+            }
+        }
+    }
+
+    /// The steps that make the chosen set of an asset: one, or as many as its policy says.
+    pub(super) fn pieces(&self, key: &AssetKey) -> Option<Vec<Arc<StepPartitions>>> {
+        let (partitions, set) = (self.of.get(key)?, self.sets.get(key)?);
+        let step = |set: PartitionSet| StepPartitions {
+            definition: Arc::clone(&partitions.definition),
+            keys: Arc::clone(&partitions.keys),
+            set,
+        };
+        let whole = step(set.clone());
+        let pieces = match partitions.definition.policy {
+            _ if !whole.is_by_columns() => set.pieces(1),
+            BackfillPolicy::SingleRun if set.is_empty() => Vec::new(),
+            BackfillPolicy::SingleRun => vec![set.clone()],
+            BackfillPolicy::MultiRun(most) => set.pieces(most),
+        };
+        Some(pieces.into_iter().map(|set| Arc::new(step(set))).collect())
+    }
+
+    /// The chosen sets in the language of the command line.
+    pub(super) fn told(&self) -> BTreeMap<String, String> {
+        let told =
+            self.sets.iter().map(|(key, set)| (key.to_string(), self.of[key].keys.expression(set)));
+        told.collect()
+    }
+}
+
+type Told = Box<dyn Fn(&AssetKey) -> Diagnostic>;
+
+fn evaluate(expr: &PartitionExpr, of: &AssetPartitions) -> Result<PartitionSet, Told> {
+    let error = match expr.evaluate(&of.keys, &of.materialized) {
+        Ok(set) => return Ok(set),
+        Err(error) => error,
+    };
+    // A key of one dimension means all partitions that have it.
+    let dimensions = &of.definition.dimensions;
+    if dimensions.len() > 1 {
+        let named = dimensions.iter().filter_map(|dimension| {
+            let expr: PartitionExpr = format!("{}={expr}", dimension.name).parse().ok()?;
+            expr.evaluate(&of.keys, &of.materialized).ok()
+        });
+        if let [only] = &*named.collect::<Vec<_>>() {
+            return Ok(only.clone());
+        }
+    }
+    let (message, near) = (error.message, error.nearest);
+    Err(Box::new(move |key| {
+        Diagnostic::error(Code::Partitions, format!("`{key}`: {message}"))
+            .did_you_mean(near.clone())
+    }))
+}
+
+/// What a step of these partitions is called, behind its asset: its key, or the first and the last.
+pub(super) fn suffix(of: &StepPartitions) -> String {
+    let mut indexes = of.set.iter();
+    let first = indexes.next().map(|index| of.keys.key(index)).unwrap_or_default();
+    match indexes.last() {
+        None => format!("[{first}]"),
+        Some(last) => format!("[{first}...{}]", of.keys.key(last)),
+    }
+}

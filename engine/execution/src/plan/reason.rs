@@ -1,0 +1,104 @@
+//! Why a step runs, and what keeps an input from being read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrowsmith_definitions::{AssetKey, Code, Diagnostic, PartitionSet};
+use arrowsmith_instance::{Pointer, VersionSummary};
+use arrowsmith_io_manager::{ColumnDifference, TableSchema, Version};
+
+use super::Reason;
+use crate::partitions::AssetPartitions;
+use crate::record::code_version;
+use crate::{Engine, Result};
+
+/// What a step would be computed from: for each input outside of the plan the newest version of
+/// what it reads of it.
+pub(super) type Inputs = BTreeMap<String, Version>;
+
+impl Engine {
+    /// Why an asset is computed as a whole. `before` is a step of the plan that it reads.
+    pub(super) async fn reason(
+        &self,
+        key: &AssetKey,
+        pointer: Option<&Pointer>,
+        before: Option<&str>,
+        inputs: &Inputs,
+    ) -> Result<Reason> {
+        let Some(pointer) = pointer else { return Ok(Reason::Missing) };
+        let made = self.instance.version_summaries(&[pointer.version]).await?;
+        Ok(self.reason_of(key, &made, before, inputs))
+    }
+
+    /// Why a set of partitions is computed.
+    pub(super) async fn reason_of_partitions(
+        &self,
+        key: &AssetKey,
+        partitions: &AssetPartitions,
+        set: &PartitionSet,
+        before: Option<&str>,
+        inputs: &Inputs,
+    ) -> Result<Reason> {
+        if !set.difference(&partitions.materialized).is_empty() {
+            return Ok(Reason::Missing);
+        }
+        let versions: Vec<Version> = partitions.versions(set).into_keys().collect();
+        let made = self.instance.version_summaries(&versions).await?;
+        Ok(self.reason_of(key, &made, before, inputs))
+    }
+
+    fn reason_of(
+        &self,
+        key: &AssetKey,
+        made: &[VersionSummary],
+        before: Option<&str>,
+        inputs: &Inputs,
+    ) -> Reason {
+        let code = code_version(&self.resolved.assets[key].asset);
+        if made.iter().any(|made| made.code_version != code) {
+            return Reason::CodeChanged;
+        }
+        if let Some(before) = before {
+            return Reason::UpstreamRuns { input: before.to_owned() };
+        }
+        let is_older = |(input, version): (&String, &Version)| {
+            inputs.get(input).is_some_and(|current| current != version)
+        };
+        let older = made.iter().find_map(|made| {
+            made.inputs.iter().find(|entry| is_older(*entry)).map(|(input, _)| input.clone())
+        });
+        older.map_or(Reason::Selected, |input| Reason::InputChanged { input })
+    }
+
+    /// Pinned inputs whose stored columns are not those that their definitions now promise, and
+    /// that the selected assets were checked against.
+    pub(super) async fn outdated_inputs(
+        &self,
+        pinned: &HashMap<AssetKey, Pointer>,
+    ) -> Result<Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let mut keys: Vec<&AssetKey> = pinned.keys().collect();
+        keys.sort();
+        for key in keys {
+            let resolved = &self.resolved.assets[key];
+            let Some(promised) = &resolved.schema else { continue };
+            let Some(made) = self.instance.materialization(pinned[key].version).await? else {
+                continue;
+            };
+            let promised = TableSchema::new(promised.clone());
+            let mut difference = promised.difference(made.stored.schema.arrow());
+            difference.columns.retain(|c| !matches!(c, ColumnDifference::Nullable { .. }));
+            if !difference.is_empty() {
+                let message = format!(
+                    "`{key}` was materialized with other columns than it is now defined with: \
+                     {difference}"
+                );
+                problems.push(
+                    Diagnostic::error(Code::NotMaterialized, message)
+                        .at(resolved.asset.place.clone())
+                        .help(format!("materialize it first: `arrowsmith materialize {key}`")),
+                );
+            }
+        }
+        Ok(problems)
+    }
+}
