@@ -337,6 +337,7 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
     let version = NewVersion {
         asset: attempt.targets[0].asset.clone(),
         partitions: vec![],
+        keeps_others: false,
         stored: Arc::new(stored.expect("a version")),
         io_manager: "memory".to_owned(),
         code_version: None,

@@ -10,6 +10,7 @@ mod examples;
 mod execution;
 mod flights;
 mod in_process;
+mod incremental;
 mod io_managers;
 mod jobs;
 mod ops;

@@ -81,6 +81,9 @@ pub(crate) enum Command {
         selection: Vec<String>,
         #[command(flatten)]
         partitions: PartitionArgs,
+        /// Make incremental assets anew, as if nothing was stored
+        #[arg(long)]
+        full_refresh: bool,
         #[command(flatten)]
         run: RunArgs,
     },

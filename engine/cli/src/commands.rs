@@ -37,8 +37,9 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             test::test(context, filter.as_deref(), format.format).await
         }
         Command::Asset(command) => asset::asset(context, command).await,
-        Command::Materialize { selection, partitions, run } => {
-            let request = partitions::request(&selection, &partitions)?;
+        Command::Materialize { selection, partitions, full_refresh, run } => {
+            let mut request = partitions::request(&selection, &partitions)?;
+            request.full_refresh = full_refresh;
             materialize::materialize(context, &request, run).await
         }
         Command::Backfill(command) => backfill::backfill(context, command).await,

@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 
 use crate::{
     AssetCheck, AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy,
-    Graph, Hook, PartitionMapping, Partitions, Place, nearest,
+    Graph, Hook, Materialized, PartitionMapping, Partitions, Place, SchemaChange, nearest,
 };
 
 /// A table in persistent storage together with what computes it.
@@ -23,6 +23,10 @@ pub struct Asset {
     pub attributes: Attributes,
     /// How it is stored.
     pub storage: StorageSpec,
+    /// What a materialization does with the rows that are stored already.
+    pub materialized: Materialized,
+    /// What happens when its columns are not those that are stored.
+    pub on_schema_change: SchemaChange,
     /// How its rows are cut into partitions, if they are.
     pub partitions: Option<Arc<Partitions>>,
     /// How often and how long it may try.
@@ -249,6 +253,8 @@ impl Asset {
             key,
             attributes: Attributes::default(),
             storage: StorageSpec::default(),
+            materialized: Materialized::default(),
+            on_schema_change: SchemaChange::default(),
             partitions: None,
             policy: ExecutionPolicy::default(),
             inputs,
@@ -380,6 +386,18 @@ impl Asset {
         self
     }
 
+    /// The asset whose rows come behind those that are stored.
+    #[must_use]
+    pub fn appending(mut self) -> Self {
+        self.materialized = Materialized::Append { watermark: None };
+        self
+    }
+
+    /// Whether a step can make it: it is computed and stored.
+    pub fn is_materializable(&self) -> bool {
+        !self.is_external() && self.materialized != Materialized::View
+    }
+
     /// Whether Arrowsmith only reads it.
     pub fn is_external(&self) -> bool {
         matches!(self.body, Body::External(_))
@@ -438,6 +456,7 @@ impl Asset {
         let blooms = self.storage.options.get("bloom_filters").and_then(|v| v.as_array());
         let blooms = blooms.into_iter().flatten().filter_map(|v| v.as_str());
         let named = self.storage.partition_by.iter().map(|c| ("partition_by", c.as_str()));
+        let named = named.chain(self.materialized.columns());
         let named = named.chain(sorted.map(|c| ("sort_by", c)));
         let named = named.chain(blooms.map(|c| ("bloom_filters", c)));
         named

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{AssetKey, ComputeContext, ConfigSchema, Diagnostic, ResourceNeed};
+use crate::{AssetKey, BoundInput, ComputeContext, ConfigSchema, Diagnostic, ResourceNeed};
 
 /// Any error of a user's function.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,6 +37,18 @@ pub trait Compute: fmt::Debug + Send + Sync {
     ///
     /// `inputs` stand in the order of the asset's declaration.
     fn resolve(&self, key: &AssetKey, inputs: &[InputSchema<'_>]) -> Resolution;
+
+    /// The table of an asset that is a [view](crate::Materialized::View), over those of its inputs.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being planned; by default that it is none.
+    fn view(
+        &self,
+        _inputs: &[BoundInput],
+        _session: &SessionState,
+    ) -> Result<Arc<dyn TableProvider>, BoxError> {
+        Err(format!("what is computed by {} is no view", self.kind()).into())
+    }
 
     /// Whether it computes no rows of partitions that it is not asked for, although its query might:
     /// those are left out and are no mistake.

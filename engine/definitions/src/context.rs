@@ -40,6 +40,8 @@ pub struct StepInfo {
     pub mapping_key: Option<String>,
     /// The assets that the step makes, in the order of its outputs.
     pub assets: Vec<AssetKey>,
+    /// When the attempt began, in microseconds since 1970-01-01 UTC.
+    pub started_at: i64,
 }
 
 /// What a computation works with: one attempt of one step.
@@ -63,6 +65,8 @@ pub struct ComputeContext {
     pub history: Arc<dyn History>,
     /// The partitions that the step makes, if its asset has any.
     pub partitions: Option<Arc<StepPartitions>>,
+    /// The rows that are stored already, of an asset that is made incrementally.
+    pub previous: Option<Arc<dyn TableProvider>>,
     /// Log lines belong to this span.
     pub span: tracing::Span,
 }
@@ -171,6 +175,7 @@ impl ComputeContext {
             canceled: Arc::default(),
             history: Arc::new(NoHistory),
             partitions: None,
+            previous: None,
             span: tracing::Span::current(),
         }
     }

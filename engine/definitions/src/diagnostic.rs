@@ -86,6 +86,8 @@ codes! {
     Config = "AS0305";
     /// Partitions are defined or mapped wrongly, or an IO manager cannot store them.
     Partitions = "AS0306";
+    /// Older rows of an incremental asset have other columns than it has now.
+    SchemaChange = "AS0307";
     /// A selection cannot be parsed, or selects nothing.
     Selection = "AS0401";
     /// An upstream asset has not been materialized.

@@ -33,6 +33,7 @@ mod hook;
 mod job;
 mod key;
 mod logger;
+mod materialized;
 mod ops;
 mod partition;
 mod policy;
@@ -41,6 +42,7 @@ mod repository;
 mod resolve;
 mod resource;
 mod selection;
+
 mod unit_test;
 
 pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
@@ -69,6 +71,7 @@ pub use hook::{Hook, HookAction, HookContext, HookEvent, HookFunction};
 pub use job::{Job, JobTarget};
 pub use key::{AssetKey, InvalidKey};
 pub use logger::{Logger, USER_FIELDS};
+pub use materialized::{HardDeletes, Materialized, SchemaChange, Snapshot};
 pub use ops::{
     DynamicHandle, DynamicOutputs, Emitted, FlatGraph, FlatInput, FlatNode, FlatSource, Graph,
     GraphInput, GraphInputs, GraphNode, GraphOutput, Handle, Handles, IntoInput, Literal, NodeBody,

@@ -108,6 +108,7 @@ impl Repository {
             let io_manager = asset.storage.io_manager.as_deref().unwrap_or(default).to_owned();
             problems.extend(io_manager_problems(asset, &io_manager, io_managers));
             problems.extend(partitions::problems(asset, &io_manager, io_managers));
+            problems.extend(partitions::shape_problems(asset));
             let mut schema = None;
             let reads_broken = inputs[key].iter().any(|input| broken.contains(&input.key));
             if reads_broken || broken.contains(key) {

@@ -20,6 +20,9 @@ use crate::record::{code_version, inputs_label};
 use crate::watch::WatchExec;
 use crate::{Counters, Engine};
 
+/// The label of a version that comes behind what was stored before it.
+pub(crate) const APPENDED: &str = "appended";
+
 /// What an attempt works with.
 pub(crate) struct AttemptInput {
     pub(crate) context: ComputeContext,
@@ -212,6 +215,9 @@ fn labels(node: &Node, declared: &NodeOutput, input: &AttemptInput) -> BTreeMap<
         ("io_manager".to_owned(), declared.io_manager.clone()),
         ("inputs".to_owned(), inputs_label(&input.input_versions)),
     ]);
+    if node.appends() && input.context.previous.is_some() {
+        labels.insert(APPENDED.to_owned(), "true".to_owned());
+    }
     if let Some(resolved) = &declared.asset {
         labels.insert("asset".to_owned(), resolved.asset.key.to_string());
     }

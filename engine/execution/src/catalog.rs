@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use arrowsmith_definitions::{
-    AssetKey, Body, BoundInput, ComputeContext, OpValue, PartitionExpr, ResolvedAsset, StepInfo,
+    AssetKey, Body, BoundInput, ComputeContext, Materialized, OpValue, PartitionExpr,
+    ResolvedAsset, StepInfo,
 };
 use arrowsmith_instance::{Materialization, OutputRecord, RunId};
 use arrowsmith_io_manager::{StoredTable, UnionTable, Version};
@@ -22,6 +23,15 @@ impl Engine {
         if let Some(external) = self.external(key).await? {
             return Ok(external);
         }
+        let resolved = &self.resolved.assets[key];
+        if resolved.asset.materialized == Materialized::View {
+            let mut bound = Vec::new();
+            for input in &resolved.inputs {
+                let table = Box::pin(self.table(&input.key)).await?;
+                bound.push(BoundInput::new(&input.name, &input.key, table));
+            }
+            return self.view(key, &bound);
+        }
         let current = self.current(key).await?;
         self.table_of_versions(key, &current)
     }
@@ -37,6 +47,7 @@ impl Engine {
     ) -> Result<Arc<dyn TableProvider>> {
         let resolved = &self.resolved.assets[key];
         if resolved.asset.partitions.is_none()
+            && !resolved.asset.materialized.is_incremental()
             && let [made] = current
         {
             return self.stored_table(made);
@@ -88,12 +99,54 @@ impl Engine {
             }
             return if current.is_empty() { Err(missing()) } else { Ok(current) };
         }
+        if matches!(self.resolved.assets[key].asset.materialized, Materialized::Append { .. })
+            && partitions.is_none()
+        {
+            let mut current = Vec::new();
+            for version in self.appended_versions(key).await? {
+                current.push(self.version(version).await?.ok_or_else(missing)?);
+            }
+            return if current.is_empty() { Err(missing()) } else { Ok(current) };
+        }
         if partitions.is_some() {
             return Err(wrong("it has none".to_owned(), None));
         }
         let pointers = self.instance.pointers(&self.environment).await?;
         let pointer = pointers.get(key.as_str()).ok_or_else(missing)?;
         Ok(vec![self.version(pointer.version).await?.ok_or_else(missing)?])
+    }
+
+    /// The versions of an asset that appends, oldest first.
+    pub(crate) async fn appended_versions(&self, key: &AssetKey) -> Result<Vec<Version>> {
+        let pointers = self.instance.pointers(&self.environment).await?;
+        let whole = pointers.get(key.as_str()).map(|pointer| pointer.version);
+        let parts = self.instance.partitions(&self.environment, key.as_str()).await?;
+        let mut versions: Vec<Version> = parts.into_iter().map(|part| part.version).collect();
+        versions.extend(whole);
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// The rows of an incremental asset that are stored already, with the columns that it has now.
+    pub(crate) async fn previous(&self, key: &AssetKey) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.current(key).await {
+            Ok(current) => self.table_of_versions(key, &current).map(Some),
+            Err(Error::NotMaterialized { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The table of a view over those of its inputs.
+    pub(crate) fn view(
+        &self,
+        key: &AssetKey,
+        inputs: &[BoundInput],
+    ) -> Result<Arc<dyn TableProvider>> {
+        let failed = |source| Error::Source { asset: key.to_string(), source };
+        match &self.resolved.assets[key].asset.body {
+            Body::Computed(compute) => compute.view(inputs, &self.session).map_err(failed),
+            _ => Err(failed("it is no view".into())),
+        }
     }
 
     /// A version of any asset.

@@ -8,7 +8,8 @@ use arrowsmith_instance::NewVersion;
 use arrowsmith_io_manager::{Damage, Depth, IoManager, Version, VersionEntry};
 use serde::Serialize;
 
-use crate::record::published_partitions;
+use crate::attempt::APPENDED;
+use crate::record::{appended_partition, published_partitions};
 use crate::{Engine, Result};
 
 /// What a vacuum did, or would do.
@@ -133,9 +134,16 @@ impl Engine {
     }
 }
 
-/// The newest version, or those that hold the newest of each partition if it is cut into some.
+/// The newest version, with what was appended to it, or those that hold the newest of each partition
+/// if it is cut into some.
 fn newest_of(mut versions: Vec<NewVersion>) -> Vec<NewVersion> {
     versions.sort_by_key(|new| Reverse(new.stored.version));
+    if let Some(whole) = versions.iter().position(|new| !new.keeps_others)
+        && whole > 0
+    {
+        versions.truncate(whole + 1);
+        return versions;
+    }
     let is_cut = versions.first().is_some_and(|newest| !newest.partitions.is_empty());
     if !is_cut {
         versions.truncate(1);
@@ -166,11 +174,17 @@ async fn restorable(
     if io_manager != name {
         return Ok(None);
     }
+    let keeps_others = stored.labels.contains_key(APPENDED);
     let inputs = label("inputs").and_then(|text| serde_json::from_str(&text).ok());
     let recovered = ("recovered".to_owned(), serde_json::Value::Bool(true));
     let version = NewVersion {
         asset,
-        partitions: published_partitions(&stored),
+        partitions: if keeps_others {
+            vec![appended_partition(&stored)]
+        } else {
+            published_partitions(&stored)
+        },
+        keeps_others,
         code_version: label("code_version"),
         io_manager,
         inputs: inputs.unwrap_or_default(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    AssetKey, BoxError, Compute, ComputeContext, ExecutionPolicy, Hook, Op, Outputs, ResolvedAsset,
-    ResourceNeed, StepPartitions,
+    AssetKey, BoxError, Compute, ComputeContext, ExecutionPolicy, Hook, Materialized, Op, Outputs,
+    ResolvedAsset, ResourceNeed, StepPartitions,
 };
 use arrowsmith_instance::OutputRecord;
 use arrowsmith_io_manager::Version;
@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) mapping_key: Option<String>,
     /// The partitions that it makes, if its assets have any.
     pub(crate) partitions: Option<Arc<StepPartitions>>,
+    /// Whether an incremental asset is made anew, as if nothing was stored.
+    pub(crate) full_refresh: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -65,8 +67,10 @@ pub(crate) enum NodeSource {
     Step { at: usize, output: String, mapping_key: Option<String>, collect: bool },
     /// The pinned version of an asset, or an external one.
     Asset(AssetKey),
-    /// Some partitions of an asset.
+    /// Some partitions of an asset, or all versions of one that appends.
     Partitions(Arc<PartitionSource>),
+    /// An asset that is computed where it is read.
+    View { asset: AssetKey, inputs: Vec<NodeInput> },
     /// What a step of an earlier run has emitted.
     Stored(Arc<OutputRecord>),
     /// What a step of an earlier run had not emitted.
@@ -85,11 +89,13 @@ pub(crate) struct PartitionSource {
     pub(crate) pinned: Vec<(Version, Vec<String>)>,
     /// Keys of an asset that Arrowsmith only reads.
     pub(crate) external: Vec<String>,
+    /// Whether it is everything that is current when the steps before have ended.
+    pub(crate) is_all: bool,
 }
 
 impl PartitionSource {
     pub(crate) fn new(asset: AssetKey) -> Self {
-        Self { asset, made: Vec::new(), pinned: Vec::new(), external: Vec::new() }
+        Self { asset, made: Vec::new(), pinned: Vec::new(), external: Vec::new(), is_all: false }
     }
 
     /// The newest of the versions that are pinned.
@@ -109,10 +115,21 @@ pub(crate) struct NodeOutput {
     pub(crate) asset: Option<Arc<ResolvedAsset>>,
 }
 
+impl NodeInput {
+    /// Its sources, with those of views in their place.
+    pub(crate) fn leaves(&self) -> Vec<&NodeSource> {
+        let leaves = self.sources.iter().flat_map(|source| match source {
+            NodeSource::View { inputs, .. } => inputs.iter().flat_map(Self::leaves).collect(),
+            leaf => vec![leaf],
+        });
+        leaves.collect()
+    }
+}
+
 impl Node {
     /// The steps that must have ended before this one can begin.
     pub(crate) fn waits_for(&self) -> Vec<usize> {
-        let sources = self.inputs.iter().flat_map(|input| &input.sources);
+        let sources = self.inputs.iter().flat_map(NodeInput::leaves);
         let mut steps: Vec<usize> = sources
             .flat_map(|source| match source {
                 NodeSource::Step { at, .. } => vec![*at],
@@ -134,6 +151,14 @@ impl Node {
     pub(crate) fn assets(&self) -> Vec<AssetKey> {
         let assets = self.outputs.iter().filter_map(|output| output.asset.as_ref());
         assets.map(|resolved| resolved.asset.key.clone()).collect()
+    }
+
+    /// Whether its asset keeps what is stored and adds to it.
+    pub(crate) fn appends(&self) -> bool {
+        self.outputs
+            .iter()
+            .filter_map(|output| output.asset.as_ref())
+            .any(|resolved| matches!(resolved.asset.materialized, Materialized::Append { .. }))
     }
 
     pub(crate) fn output(&self, name: &str) -> Option<&NodeOutput> {

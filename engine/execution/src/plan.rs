@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use arrowsmith_io_manager::Version;
 
-use crate::node::{Node, NodeSource};
+use crate::node::{Node, NodeInput, NodeSource};
 
 pub use job::JobRequest;
 pub use reexecution::Reexecute;
@@ -32,6 +32,8 @@ pub struct PlanRequest {
     pub partitions: Option<PartitionExpr>,
     /// The partitions of single assets, in the place of `partitions`.
     pub partitions_of: BTreeMap<AssetKey, PartitionExpr>,
+    /// Whether incremental assets are made anew, as if nothing was stored.
+    pub full_refresh: bool,
 }
 
 impl PlanRequest {
@@ -169,9 +171,8 @@ impl Plan {
     /// The versions that it reads although they may be replaced meanwhile.
     pub(crate) fn pins(&self) -> Vec<Version> {
         let mut pins: Vec<Version> = self.pinned.values().map(|pinned| pinned.version).collect();
-        for source in
-            self.steps.iter().flat_map(|step| step.node.inputs.iter()).flat_map(|i| &i.sources)
-        {
+        let inputs = self.steps.iter().flat_map(|step| &step.node.inputs);
+        for source in inputs.flat_map(NodeInput::leaves) {
             if let NodeSource::Partitions(of) = source {
                 pins.extend(of.pinned.iter().map(|(version, _)| *version));
             }

@@ -46,3 +46,9 @@ pub(crate) fn published_partitions(stored: &StoredTable) -> Vec<NewPartition> {
     };
     stored.partitions.iter().map(partition).collect()
 }
+
+/// What is appended is known by its version, beside whatever else is current.
+pub(crate) fn appended_partition(stored: &StoredTable) -> NewPartition {
+    let (row_count, size_bytes) = (stored.row_count, stored.size_bytes);
+    NewPartition { key: stored.version.to_string(), row_count, size_bytes }
+}

@@ -94,6 +94,9 @@ pub struct NewVersion {
     pub asset: String,
     /// Its partitions that the version holds; none if the version is the whole table.
     pub partitions: Vec<NewPartition>,
+    /// Whether it comes beside whatever is current, as what is appended does; otherwise a whole table
+    /// takes the place of partitions, and they of it.
+    pub keeps_others: bool,
     /// The files.
     pub stored: Arc<StoredTable>,
     /// The name of the IO manager that stored it.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use arrowsmith_definitions::{Asset, Attributes, Backoff, Hook, HookEvent, Jitter, RetryPolicy};
+use arrowsmith_definitions::{
+    Asset, Attributes, Backoff, HardDeletes, Hook, HookEvent, Jitter, Materialized, RetryPolicy,
+    SchemaChange, Snapshot,
+};
 
 use crate::document::Reader;
 
@@ -50,10 +53,66 @@ pub(crate) fn read_storage_and_policy(reader: &mut Reader<'_>, asset: &mut Asset
         asset.storage.options = entries.collect();
         reader.problems.extend(options.finish());
     }
+    asset.materialized = read_materialized(reader);
+    let changes = [
+        ("append_new_columns", SchemaChange::AppendNewColumns),
+        ("fail", SchemaChange::Fail),
+        ("sync_all_columns", SchemaChange::SyncAllColumns),
+    ];
+    let given = reader.has("on_schema_change");
+    asset.on_schema_change = reader.choice("on_schema_change", &changes).unwrap_or_default();
+    if given && !asset.materialized.is_incremental() {
+        let name = asset.materialized.name();
+        reader.refuse_here(format!(
+            "`on_schema_change` is of assets that keep older rows, and a `{name}` keeps none"
+        ));
+    }
     asset.policy.timeout = reader.duration("timeout");
     asset.policy.pool = reader.string("pool");
     asset.policy.retry = read_retry(reader);
     asset.hooks = read_hooks(reader);
+}
+
+/// `materialized`, with `unique_key`, `watermark`, `updated_at`, `check_columns`, `hard_deletes`.
+fn read_materialized(reader: &mut Reader<'_>) -> Materialized {
+    let words = [
+        ("table", Materialized::Table),
+        ("view", Materialized::View),
+        ("append", Materialized::Append { watermark: None }),
+        ("merge", Materialized::Merge { unique_key: Vec::new() }),
+        ("snapshot", Materialized::Snapshot(Snapshot::default())),
+    ];
+    let names: Vec<(&'static str, usize)> =
+        words.iter().enumerate().map(|(at, (word, _))| (*word, at)).collect();
+    let at = reader.choice("materialized", &names).unwrap_or_default();
+    let mut how = words[at].1.clone();
+    match &mut how {
+        Materialized::Table | Materialized::View => {}
+        Materialized::Append { watermark } => *watermark = reader.string("watermark"),
+        Materialized::Merge { unique_key } => *unique_key = read_unique_key(reader, "merge"),
+        Materialized::Snapshot(snapshot) => {
+            snapshot.unique_key = read_unique_key(reader, "snapshot");
+            snapshot.updated_at = reader.string("updated_at");
+            snapshot.check_columns = reader.strings("check_columns");
+            let deletes =
+                [("ignore", HardDeletes::Ignore), ("invalidate", HardDeletes::Invalidate)];
+            snapshot.hard_deletes = reader.choice("hard_deletes", &deletes).unwrap_or_default();
+            if snapshot.updated_at.is_some() && !snapshot.check_columns.is_empty() {
+                reader.refuse_here(
+                    "a snapshot looks at `updated_at` or compares `check_columns`, not both",
+                );
+            }
+        }
+    }
+    how
+}
+
+fn read_unique_key(reader: &mut Reader<'_>, word: &str) -> Vec<String> {
+    let unique_key = reader.strings("unique_key");
+    if unique_key.is_empty() {
+        reader.refuse_here(format!("a `{word}` tells rows apart by `unique_key`"));
+    }
+    unique_key
 }
 
 /// `[retry]`: a retry policy.

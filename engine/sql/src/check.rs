@@ -15,7 +15,7 @@
 mod aggregate;
 mod read;
 
-pub(crate) use read::read_checks;
+pub(crate) use read::{add_key_check, read_checks};
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrowsmith_definitions::{Asset, Code, Diagnostic, nearest};
 
 use crate::attributes::{read_attributes, read_storage_and_policy};
-use crate::check::read_checks;
+use crate::check::{add_key_check, read_checks};
 use crate::document::{Reader, Text};
 use crate::partitions::{read_mapping, read_partitions};
 
@@ -66,6 +66,7 @@ pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
     asset.partitions = read_partitions(&mut reader).map(Arc::new);
     read_inputs(&mut reader, asset);
     read_checks(&mut reader, &text, asset);
+    add_key_check(asset);
     problems.extend(reader.finish());
     problems
 }

@@ -16,6 +16,7 @@
 //! | `check/` | `[checks]` in the front matter |
 //! | `variables.rs` | `$var_…` |
 //! | `partitions.rs` | `[partitions]`, and which partitions of inputs are read |
+//! | `incremental.rs` | merges and snapshots |
 //! | `parameters.rs` | `$partition_…` |
 //! | `unit_test.rs` | `tests/**/*.toml` |
 //! | `template.rs` | `*.sql.jinja` to SQL text |
@@ -30,6 +31,7 @@ mod check;
 mod diagnose;
 mod document;
 mod front_matter;
+mod incremental;
 mod parameters;
 mod parse;
 mod partitions;

@@ -10,9 +10,11 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use arrowsmith_definitions::{
-    BackfillPolicy, Code, Diagnostic, DimensionKind, Partitions, StepPartitions, TimeWindow,
-    nearest,
+    BackfillPolicy, Code, Diagnostic, DimensionKind, Materialized, Partitions, StepPartitions,
+    TimeWindow, nearest,
 };
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
 use datafusion::sql::sqlparser::ast::{
     Expr, Statement, Value, ValueWithSpan, visit_expressions, visit_expressions_mut,
 };
@@ -188,4 +190,66 @@ pub(crate) fn parameter_problems(
 fn makes_several(definition: &Partitions) -> bool {
     definition.policy != BackfillPolicy::MultiRun(1)
         && definition.dimensions.iter().all(|dimension| dimension.column.is_some())
+}
+
+/// The largest value of a column that an appending asset has stored so far; null if there is none.
+pub(crate) const WATERMARK: &str = "$watermark";
+
+fn watermark_at(expr: &Expr) -> Option<datafusion::sql::sqlparser::tokenizer::Span> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span })
+            if name == WATERMARK =>
+        {
+            Some(*span)
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn has_watermark(query: &Query) -> bool {
+    visit_expressions(&query.statement, |expr| match watermark_at(expr) {
+        Some(_) => ControlFlow::Break(()),
+        None => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+/// A watermark in a query whose asset has none.
+pub(crate) fn watermark_problems(query: &Query, how: &Materialized) -> Vec<Diagnostic> {
+    if matches!(how, Materialized::Append { watermark: Some(_) }) {
+        return Vec::new();
+    }
+    let mut problems = Vec::new();
+    let _: ControlFlow<()> = visit_expressions(&query.statement, |expr| {
+        if let Some(span) = watermark_at(expr) {
+            let message = format!("`{WATERMARK}` is a parameter of assets that append");
+            let help = "write `materialized = \"append\"` and `watermark = \"COLUMN\"`";
+            let problem = Diagnostic::error(Code::FrontMatter, message).at(query.place(span));
+            problems.push(problem.help(help));
+        }
+        ControlFlow::Continue(())
+    });
+    problems
+}
+
+/// The query with a value in the place of its watermark.
+pub(crate) fn bind_watermark(query: &Query, value: &ScalarValue) -> Result<Query> {
+    let text = match value.cast_to(&DataType::Utf8)? {
+        ScalarValue::Utf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
+        _ => "null".to_owned(),
+    };
+    let sql = match value {
+        ScalarValue::Null => text,
+        typed => format!("arrow_cast({text}, '{}')", typed.data_type()),
+    };
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(&sql)?;
+    let literal = parser.parse_expr()?;
+    let mut query = query.clone();
+    let _: ControlFlow<()> = visit_expressions_mut(&mut query.statement, |expr| {
+        if watermark_at(expr).is_some() {
+            *expr = literal.clone();
+        }
+        ControlFlow::Continue(())
+    });
+    Ok(query)
 }

@@ -6,19 +6,28 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrowsmith_definitions::{
-    Asset, AssetKey, AssetReference, Body, BoxError, Code, Compute, ComputeContext, Definitions,
-    Diagnostic, Input, InputSchema, Partitions, Place, Repository, Resolution, StepPartitions,
+    Asset, AssetKey, AssetReference, Body, BoundInput, BoxError, Code, Compute, ComputeContext,
+    Definitions, Diagnostic, Input, InputSchema, Materialized, Partitions, Place, Repository,
+    Resolution, StepPartitions,
 };
 use async_trait::async_trait;
-use datafusion::common::{DFSchema, Diagnostic as PlannerNote};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, Diagnostic as PlannerNote, ScalarValue};
+use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
 
 use crate::diagnose::{duplicate_columns, planner_note};
 use crate::document::Text;
-use crate::parameters::{Parameters, has_parameters, parameter_problems};
+use crate::incremental::{column_problems, put_together, stored_schema};
+use crate::parameters::{
+    Parameters, bind_watermark, has_parameters, has_watermark, parameter_problems,
+    watermark_problems,
+};
 use crate::parse::{Query, first_word, span_place};
 use crate::{InputTable, Variables, diagnose, front_matter, plan_query, planning_session};
 
@@ -28,6 +37,8 @@ pub struct SqlQuery {
     query: Query,
     /// How the asset that it computes is cut, if it is.
     partitions: Option<Arc<Partitions>>,
+    /// What becomes of the rows that are stored already.
+    materialized: Materialized,
 }
 
 impl SqlQuery {
@@ -50,7 +61,11 @@ impl SqlQuery {
                 None => problem.help("variables are declared in `[vars]` and used as `$var_NAME`"),
             });
         }
-        if problems.is_empty() { Ok(Self { query, partitions: None }) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self { query, partitions: None, materialized: Materialized::Table })
+        } else {
+            Err(problems)
+        }
     }
 
     /// The parsed query.
@@ -67,11 +82,12 @@ impl SqlQuery {
         self.query.tables.iter().map(input).collect()
     }
 
-    /// The query of a partitioned asset: rows of other partitions than those that a step makes are
-    /// left out, and its parameters have values.
+    /// The query of an asset: rows of other partitions than those that a step makes are left out,
+    /// parameters have values, and older rows are kept as the asset says.
     #[must_use]
-    pub fn with_partitions(self, partitions: Option<Arc<Partitions>>) -> Self {
-        Self { partitions, ..self }
+    pub fn of_asset(self, asset: &Asset) -> Self {
+        let (partitions, materialized) = (asset.partitions.clone(), asset.materialized.clone());
+        Self { partitions, materialized, ..self }
     }
 
     /// Plans the query with the parameters of a step, or with values of their types.
@@ -81,6 +97,16 @@ impl SqlQuery {
         tables: &HashMap<String, InputTable>,
         step: Option<&StepPartitions>,
     ) -> DataFusionResult<(LogicalPlan, Vec<PlannerNote>)> {
+        if let Materialized::Append { watermark: Some(column) } = &self.materialized
+            && has_watermark(&self.query)
+        {
+            // What the column is, is known once the query is planned with any value for it.
+            let unknown = bind_watermark(&self.query, &ScalarValue::Null)?;
+            let (plan, _) = plan_query(&unknown, state, tables)?;
+            let field = plan.schema().field_with_unqualified_name(column)?;
+            let typed = ScalarValue::try_from(field.data_type())?;
+            return plan_query(&bind_watermark(&self.query, &typed)?, state, tables);
+        }
         let (Some(definition), true) =
             (self.partitions.as_deref(), has_parameters(&self.query.statement))
         else {
@@ -94,8 +120,30 @@ impl SqlQuery {
         }
     }
 
+    /// The largest value of the watermark's column that is stored, if there is such a column and
+    /// the query asks for it.
+    async fn watermark(&self, context: &ComputeContext) -> Result<Option<ScalarValue>, BoxError> {
+        let Materialized::Append { watermark: Some(column) } = &self.materialized else {
+            return Ok(None);
+        };
+        let Some(previous) = context.previous.as_ref().filter(|_| has_watermark(&self.query))
+        else {
+            return Ok(None);
+        };
+        let session = SessionContext::new_with_state((*context.session).clone());
+        let largest = session.read_table(Arc::clone(previous))?;
+        let largest = largest.aggregate(vec![], vec![max(ident(column))])?.collect().await?;
+        match largest.first() {
+            Some(batch) if batch.num_rows() > 0 => {
+                Ok(Some(ScalarValue::try_from_array(batch.column(0), 0)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn check(&self, inputs: &[InputSchema<'_>]) -> Resolution {
-        let problems = parameter_problems(&self.query, self.partitions.as_deref());
+        let mut problems = parameter_problems(&self.query, self.partitions.as_deref());
+        problems.extend(watermark_problems(&self.query, &self.materialized));
         if !problems.is_empty() {
             return Resolution { schema: None, problems };
         }
@@ -120,8 +168,13 @@ impl SqlQuery {
         let notes = notes.iter();
         let mut problems: Vec<_> = notes.map(|note| planner_note(&self.query, note)).collect();
         problems.extend(duplicate_columns(&self.query, plan.schema()));
+        let taken = column_problems(&self.materialized, plan.schema().as_arrow());
+        problems.extend(taken.into_iter().map(|problem| problem.at(self.query.beginning())));
         let schema = match state.optimize(&plan) {
-            Ok(optimized) => Some(output_schema(optimized.schema())),
+            Ok(optimized) => {
+                let schema = output_schema(optimized.schema());
+                Some(stored_schema(&self.materialized, &schema))
+            }
             Err(error) => {
                 problems.extend(diagnose(&self.query, &error));
                 None
@@ -179,10 +232,29 @@ impl Compute for SqlQuery {
         }
         let step = context.partitions.as_deref();
         let (mut plan, _) = self.plan(&context.session, &tables, step)?;
+        if let Some(largest) = self.watermark(&context).await? {
+            let query = bind_watermark(&self.query, &largest)?;
+            plan = plan_query(&query, &context.session, &tables)?.0;
+        }
         if let Some(filter) = step.and_then(|step| step.filter(plan.schema().as_arrow())) {
             plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
         }
+        let (previous, now) = (context.previous.as_ref(), context.info.started_at);
+        plan = put_together(&self.materialized, plan, previous, now, &context.session)?;
         Ok(context.session.create_physical_plan(&plan).await?)
+    }
+
+    fn view(
+        &self,
+        inputs: &[BoundInput],
+        session: &SessionState,
+    ) -> Result<Arc<dyn TableProvider>, BoxError> {
+        let mut tables = HashMap::new();
+        for input in inputs {
+            tables.insert(input.name.clone(), InputTable::Rows(Arc::clone(input.table()?)));
+        }
+        let (plan, _) = plan_query(&self.query, session, &tables)?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
     }
 }
 
@@ -243,13 +315,14 @@ pub(crate) fn add_asset(
     let parsed = SqlQuery::parse(file, text, variables);
     let inputs = parsed.as_ref().map(SqlQuery::inputs).unwrap_or_default();
     let mut asset = Asset::computed(key, Arc::new(Unparsed), inputs);
+    asset.place = Some(first_word(file, text));
     let document =
         Text { file: Arc::clone(file), text: Arc::clone(text), start: 0, code: Code::FrontMatter };
     let mut problems = front_matter::read(&document, &mut asset);
     match parsed {
         Ok(query) => {
             asset.attributes.columns.clone_from(&query.query.column_comments);
-            let query = query.with_partitions(asset.partitions.clone());
+            let query = query.of_asset(&asset);
             asset.body = Body::Computed(Arc::new(query));
         }
         Err(found) => {
@@ -259,7 +332,6 @@ pub(crate) fn add_asset(
     }
     repository.problems.extend(problems);
     asset.attributes.kinds.insert("sql".to_owned());
-    asset.place = Some(first_word(file, text));
     repository.assets.push(asset);
 }
 

@@ -69,6 +69,7 @@ impl Variables {
         let _: ControlFlow<()> = visit_expressions_mut(statement, |expr| {
             if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr
                 && !name.starts_with(parameters::PREFIX)
+                && name != parameters::WATERMARK
             {
                 let variable = name.strip_prefix(PREFIX).and_then(|name| self.0.get(name));
                 match variable.and_then(|value| literal(value, *span)) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrowsmith_definitions::{AssetKey, ResolvedAsset, Selection};
+use arrowsmith_definitions::{AssetKey, Materialized, ResolvedAsset, Selection};
 use arrowsmith_execution::{AssetPartitions, Engine, Error};
 use arrowsmith_instance::Materialization;
 use serde_json::{Value, json};
@@ -55,11 +55,17 @@ async fn list(engine: &Engine, selection: &str, format: Format) -> CommandResult
             }
             None => {
                 let pointer = pointers.get(key.as_str());
-                pointer.map(|p| (p.row_count, p.size_bytes, p.published_at))
+                // What was appended stands beside it.
+                let more = totals.get(key.as_str()).copied().unwrap_or_default();
+                pointer.map(|p| {
+                    let at = p.published_at.max(more.published_at);
+                    (p.row_count + more.row_count, p.size_bytes + more.size_bytes, at)
+                })
             }
         };
         let materialized = match (resolved.asset.is_external(), current) {
             (true, _) => json!("source"),
+            _ if resolved.asset.materialized == Materialized::View => json!("view"),
             (false, Some((.., published_at))) => json!(moment(published_at)),
             (false, None) => Value::Null,
         };
@@ -89,6 +95,7 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
     let made = match &partitions {
         // The versions of many partitions are many manifests, which nobody asked for.
         Some(_) => None,
+        None if asset.materialized == Materialized::View => None,
         None => match engine.current(key).await {
             Ok(mut made) => made.pop(),
             Err(Error::NotMaterialized { .. }) => None,
@@ -124,6 +131,9 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
     line("defined", asset.place.as_ref().map(ToString::to_string).unwrap_or_default())?;
     line("reads", reads.join(", "))?;
     line("read by", read_by.join(", "))?;
+    if asset.materialized != Materialized::Table {
+        line("stored as", asset.materialized.name().to_owned())?;
+    }
     if let Some(partitions) = &partitions {
         line("partitions", partitions.definition.to_string())?;
         print_partitions(partitions, asset.is_external())?;
@@ -132,7 +142,7 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
         let (at, run) = (moment(made.created_at), made.run_id.short());
         line("materialized", format!("{at} by run {run}: {rows} rows, {size}"))?;
         line("version", made.stored.version.to_string())?;
-    } else if !asset.is_external() {
+    } else if asset.is_materializable() {
         line("materialized", "never".to_owned())?;
     }
     print_columns(columns.unwrap_or_default())?;

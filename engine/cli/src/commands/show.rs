@@ -154,7 +154,7 @@ async fn current(
     asset: &Asset,
     partitions: &PartitionArgs,
 ) -> CommandResult<Option<Vec<Materialization>>> {
-    if asset.is_external() {
+    if !asset.is_materializable() {
         return Ok(None);
     }
     let expr = super::partitions::expression(partitions)?;

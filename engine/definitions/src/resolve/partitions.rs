@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{IoManagers, ResolvedInput};
 use crate::partition::type_problem;
-use crate::{Asset, AssetKey, Body, Code, Diagnostic, PartitionMapping, nearest};
+use crate::{Asset, AssetKey, Body, Code, Diagnostic, Materialized, PartitionMapping, nearest};
 
 /// Problems of a definition, and of where its partitions are to be stored.
 pub(super) fn problems(asset: &Asset, manager: &str, managers: &IoManagers) -> Vec<Diagnostic> {
@@ -29,6 +29,33 @@ pub(super) fn problems(asset: &Asset, manager: &str, managers: &IoManagers) -> V
             ))
             .help(format!("store it with {}", able.join(" or "))),
         );
+    }
+    problems
+}
+
+/// What a shape cannot go together with.
+pub(super) fn shape_problems(asset: &Asset) -> Vec<Diagnostic> {
+    let (key, shape) = (&asset.key, asset.materialized.name());
+    let problem = |why: &str| {
+        let message = format!("`{key}` is materialized as `{shape}`, {why}");
+        Diagnostic::error(Code::Attribute, message).at(asset.place.clone())
+    };
+    let mut problems = Vec::new();
+    if asset.materialized != Materialized::Table && asset.partitions.is_some() {
+        let why = "which is not cut into partitions: those are replaced one by one by themselves";
+        problems.push(problem(why));
+    }
+    if asset.materialized == Materialized::View && !asset.checks.is_empty() {
+        problems.push(problem("so nothing is written that its checks could look at"));
+    }
+    let is_rust = !matches!(&asset.body, Body::Computed(compute) if compute.kind() == "sql");
+    if is_rust
+        && !matches!(
+            asset.materialized,
+            Materialized::Table | Materialized::Append { watermark: None }
+        )
+    {
+        problems.push(problem("which only a SQL query can be"));
     }
     problems
 }

@@ -125,6 +125,6 @@ fn has_attribute(resolved: &ResolvedAsset, attribute: &Attribute) -> bool {
         Attribute::Group(group) => said.group == *group,
         Attribute::Kind(kind) => said.kinds.contains(kind),
         Attribute::Is(State::External) => asset.is_external(),
-        Attribute::Is(State::Materializable) => !asset.is_external(),
+        Attribute::Is(State::Materializable) => asset.is_materializable(),
     }
 }

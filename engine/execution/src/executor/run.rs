@@ -190,13 +190,11 @@ impl Run {
             _ => false,
         };
         for input in &step.node.inputs {
-            let missing = input.sources.iter().filter(|source| is_missing(source)).count();
-            let skips = if input.gathered {
-                missing > 0 && missing == input.sources.len()
-            } else {
-                missing > 0
-            };
-            if skips && let Some(source) = input.sources.iter().find(|source| is_missing(source)) {
+            let sources = input.leaves();
+            let missing = sources.iter().filter(|source| is_missing(source)).count();
+            let skips =
+                if input.gathered { missing > 0 && missing == sources.len() } else { missing > 0 };
+            if skips && let Some(source) = sources.into_iter().find(|source| is_missing(source)) {
                 return Some(self.told_source(source));
             }
         }
@@ -211,7 +209,10 @@ impl Run {
             }
             NodeSource::Absent { step, output } => format!("`{step}` had not emitted `{output}`"),
             NodeSource::Partitions(of) => format!("partitions of `{}` were not made", of.asset),
-            NodeSource::Asset(_) | NodeSource::Stored(_) | NodeSource::Literal(_) => String::new(),
+            NodeSource::Asset(_)
+            | NodeSource::View { .. }
+            | NodeSource::Stored(_)
+            | NodeSource::Literal(_) => String::new(),
         }
     }
 
@@ -286,6 +287,19 @@ impl Run {
                 let table = self.partitions(of, manager, versions).await?;
                 Ok(Some((table, of.asset.to_string())))
             }
+            NodeSource::View { asset, inputs } => {
+                let mut bound = Vec::new();
+                for input in inputs {
+                    for source in &input.sources {
+                        let manager = input.io_manager.as_deref();
+                        let table = Box::pin(self.table(source, manager, versions)).await?;
+                        bound.extend(
+                            table.map(|(table, from)| BoundInput::new(&input.name, from, table)),
+                        );
+                    }
+                }
+                Ok(Some((self.engine.view(asset, &bound)?, asset.to_string())))
+            }
             NodeSource::Stored(record) => {
                 let told = format!("{}.{} of an earlier run", record.step_key, record.output);
                 let table = self.engine.emitted(record, manager).await?;
@@ -314,7 +328,13 @@ impl Run {
             return source.provider_of(&of.external).await;
         }
         let mut parts = Vec::new();
-        for (at, output, keys) in &of.made {
+        if of.is_all {
+            for made in self.engine.current(&of.asset).await? {
+                self.engine.reachable(&made)?;
+                parts.push(Part::new(&made.io_manager, &made.stored, &[]));
+            }
+        }
+        for (at, output, keys) in of.made.iter().filter(|_| !of.is_all) {
             let emission = self.emission(&(*at, output.clone(), None));
             let stored = emission.as_ref().and_then(|emission| emission.stored.as_ref());
             if let (Some(emission), Some(stored)) = (&emission, stored) {

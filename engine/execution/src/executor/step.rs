@@ -12,6 +12,7 @@ use arrowsmith_instance::{
     StepState, Target, Tell, TimeMicros,
 };
 use arrowsmith_io_manager::{StoredTable, Version};
+use datafusion::catalog::TableProvider;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use crate::checks::Evaluated;
 use crate::error::chain;
 use crate::node::NodeOutput;
 use crate::panics::caught;
-use crate::record::{code_version, published_partitions};
+use crate::record::{appended_partition, code_version, published_partitions};
 use crate::{Counters, Progress, Step};
 
 /// How long an attempt may take if nobody says otherwise.
@@ -105,6 +106,8 @@ struct Work {
     started_at: TimeMicros,
     input_versions: BTreeMap<String, Version>,
     loaded: Vec<Event>,
+    /// Whether what is written comes behind what is stored already.
+    appends: bool,
 }
 
 pub(super) async fn run_step(
@@ -137,6 +140,7 @@ pub(super) async fn run_step(
             started_at,
             input_versions: BTreeMap::new(),
             loaded: Vec::new(),
+            appends: false,
         };
         let failed: Failed = match work.attempt().await {
             Outcome::Written(written) => {
@@ -169,6 +173,19 @@ pub(super) async fn run_step(
         }
         held = hold(&run, &step).await;
         number += 1;
+    }
+}
+
+/// The rows that an incremental asset has stored already, unless it is to be made anew.
+async fn previous_of(run: &Run, step: &Step) -> Result<Option<Arc<dyn TableProvider>>, BoxError> {
+    let resolved = step.node.outputs.first().and_then(|output| output.asset.as_ref());
+    match resolved {
+        Some(resolved)
+            if resolved.asset.materialized.is_incremental() && !step.node.full_refresh =>
+        {
+            Ok(run.engine.previous(&resolved.asset.key).await?)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -235,6 +252,7 @@ impl Work {
             attempt: self.number,
             mapping_key: node.mapping_key.clone(),
             assets: node.assets(),
+            started_at: self.started_at,
         };
         ComputeContext {
             config: Arc::clone(&node.config),
@@ -261,12 +279,15 @@ impl Work {
         let (run, step, version) =
             (Arc::clone(&self.run), Arc::clone(&self.step), self.begun.version);
         let context = self.context();
-        let (versions, loaded) = (&mut self.input_versions, &mut self.loaded);
+        let (versions, loaded, appends) =
+            (&mut self.input_versions, &mut self.loaded, &mut self.appends);
         let work = caught(async {
             let Inputs { bound, versions: found, loaded: told } = run.inputs(&step).await?;
             versions.clone_from(&found);
             *loaded = told;
-            let context = context.with_inputs(bound);
+            let mut context = context.with_inputs(bound);
+            context.previous = previous_of(&run, &step).await?;
+            *appends = context.previous.is_some() && step.node.appends();
             let input = AttemptInput { context, version, input_versions: found, counters };
             attempt(&run.engine, &step.node, input).await
         });
@@ -385,7 +406,12 @@ impl Work {
         let code = declared.asset.as_ref().and_then(|resolved| code_version(&resolved.asset));
         NewVersion {
             asset: asset.to_owned(),
-            partitions: published_partitions(stored),
+            partitions: if self.appends {
+                vec![appended_partition(stored)]
+            } else {
+                published_partitions(stored)
+            },
+            keeps_others: self.appends,
             stored: Arc::clone(stored),
             io_manager: declared.io_manager.clone(),
             code_version: code.or_else(|| self.step.node.code_version.clone()),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    AssetKey, Backing, Body, Code, Compute, Diagnostic, Hook, PartitionSet, RESULT, ResolvedAsset,
-    ResolvedInput, RetryPolicy, Selection, StepPartitions,
+    AssetKey, Backing, Body, Code, Compute, Diagnostic, Hook, Materialized, PartitionSet, RESULT,
+    ResolvedAsset, ResolvedInput, RetryPolicy, Selection, StepPartitions,
 };
 use arrowsmith_instance::Pointer;
+use arrowsmith_io_manager::Version;
 use serde_json::Value;
 
 use super::partitions::{Cuts, suffix};
@@ -32,6 +33,7 @@ struct Planner<'a> {
     pointers: &'a BTreeMap<String, Pointer>,
     cuts: &'a Cuts,
     selected: &'a BTreeSet<AssetKey>,
+    full_refresh: bool,
     steps: Vec<Step>,
     /// The steps and outputs that make an asset: one, or one for each piece of its partitions.
     made: HashMap<AssetKey, Vec<Maker>>,
@@ -81,7 +83,7 @@ impl Engine {
         let selected = parsed.evaluate(&self.resolved).map_err(failed)?;
         let selected: BTreeSet<AssetKey> = selected
             .into_iter()
-            .filter(|key| self.resolved.asset(key).is_some_and(|a| !a.asset.is_external()))
+            .filter(|key| self.resolved.asset(key).is_some_and(|a| a.asset.is_materializable()))
             .collect();
         let pointers = self.instance.pointers(&self.environment).await?;
         let mut problems = Vec::new();
@@ -95,6 +97,7 @@ impl Engine {
             pointers: &pointers,
             cuts: &cuts,
             selected: &selected,
+            full_refresh: request.full_refresh,
             steps: Vec::new(),
             made: HashMap::new(),
             pinned: HashMap::new(),
@@ -104,6 +107,11 @@ impl Engine {
             planner.add(key).await?;
         }
         planner.problems.extend(self.outdated_inputs(&planner.pinned).await?);
+        if !request.full_refresh {
+            for key in &selected {
+                planner.problems.extend(self.schema_change(key).await?);
+            }
+        }
         if !planner.problems.is_empty() {
             return Err(Error::Unplannable { problems: planner.problems });
         }
@@ -163,6 +171,7 @@ impl Planner<'_> {
             Body::Computed(compute) => {
                 let mut node = self.asset_node(resolved, compute, inputs);
                 node.partitions.clone_from(&piece);
+                node.full_refresh = self.full_refresh;
                 let behind = piece.as_deref().map(suffix).unwrap_or_default();
                 let at = self.push(key, format!("{key}{behind}"), node).await?;
                 let maker = Maker { at, output: RESULT.to_owned(), piece };
@@ -181,6 +190,20 @@ impl Planner<'_> {
         piece: Option<&StepPartitions>,
     ) -> NodeSource {
         let key = &input.key;
+        let resolved = &self.engine.resolved.assets[key];
+        if resolved.asset.materialized == Materialized::View {
+            let inputs = resolved.inputs.iter().map(|inner| NodeInput {
+                name: inner.name.clone(),
+                gathered: false,
+                is_nothing: false,
+                io_manager: inner.io_manager.clone(),
+                sources: vec![self.source(reader, inner, piece)],
+            });
+            return NodeSource::View { asset: key.clone(), inputs: inputs.collect() };
+        }
+        if let Some(versions) = self.cuts.appended.get(key) {
+            return self.appended(reader, key, versions);
+        }
         if self.cuts.of.contains_key(key) {
             return self.partitions_of(reader, input, piece);
         }
@@ -188,7 +211,7 @@ impl Planner<'_> {
             let (at, output) = (maker.at, maker.output.clone());
             return NodeSource::Step { at, output, mapping_key: None, collect: false };
         }
-        if !self.engine.resolved.assets[key].asset.is_external() {
+        if !resolved.asset.is_external() {
             match self.pointers.get(key.as_str()) {
                 Some(pointer) => {
                     self.pinned.insert(key.clone(), pointer.clone());
@@ -197,6 +220,22 @@ impl Planner<'_> {
             }
         }
         NodeSource::Asset(key.clone())
+    }
+
+    /// All rows of an asset that appends: what is current now, or when its step has ended.
+    fn appended(&mut self, reader: &AssetKey, key: &AssetKey, versions: &[Version]) -> NodeSource {
+        let mut source = PartitionSource::new(key.clone());
+        for maker in self.made.get(key).into_iter().flatten() {
+            source.made.push((maker.at, maker.output.clone(), Vec::new()));
+            source.is_all = true;
+        }
+        if !source.is_all {
+            source.pinned = versions.iter().map(|version| (*version, Vec::new())).collect();
+            if versions.is_empty() {
+                self.problems.push(not_materialized(reader, key));
+            }
+        }
+        NodeSource::Partitions(Arc::new(source))
     }
 
     /// The partitions of an input that a reader needs: those that this plan makes, and the current
@@ -274,6 +313,7 @@ impl Planner<'_> {
             mapped_over: None,
             mapping_key: None,
             partitions: None,
+            full_refresh: false,
         }
     }
 
@@ -339,7 +379,7 @@ impl Planner<'_> {
     async fn push(&mut self, key: &AssetKey, step: String, node: Node) -> Result<usize> {
         let after = node.waits_for();
         let (mut reads, mut inputs) = (Vec::new(), Inputs::new());
-        for source in node.inputs.iter().flat_map(|input| &input.sources) {
+        for source in node.inputs.iter().flat_map(NodeInput::leaves) {
             let (asset, version) = match source {
                 NodeSource::Asset(key) => (key, self.pinned.get(key).map(|p| p.version)),
                 NodeSource::Partitions(of) if of.made.is_empty() => (&of.asset, of.newest()),

@@ -76,6 +76,7 @@ fn node(flat: &FlatNode, inputs: Vec<NodeInput>, config: &Value, first: usize) -
         mapped_over: flat.mapped_over.map(|over| first + over),
         mapping_key: None,
         partitions: None,
+        full_refresh: false,
     }
 }
 

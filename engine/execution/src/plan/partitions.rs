@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    AssetKey, BackfillPolicy, Code, Diagnostic, PartitionExpr, PartitionKeys, PartitionMapping,
-    PartitionSet, Partitions, Required, ResolvedInput, StepPartitions,
+    AssetKey, BackfillPolicy, Code, Diagnostic, Materialized, PartitionExpr, PartitionKeys,
+    PartitionMapping, PartitionSet, Partitions, Required, ResolvedInput, StepPartitions,
 };
+use arrowsmith_io_manager::Version;
 use jiff::Timestamp;
 
 use super::PlanRequest;
@@ -18,6 +19,8 @@ use crate::{Engine, Result};
 pub(super) struct Cuts {
     /// Of every partitioned asset that is selected or read.
     pub(super) of: HashMap<AssetKey, Arc<AssetPartitions>>,
+    /// The current versions of every asset that appends and is read.
+    pub(super) appended: HashMap<AssetKey, Vec<Version>>,
     /// What is to be made of the selected ones.
     pub(super) sets: BTreeMap<AssetKey, PartitionSet>,
 }
@@ -31,11 +34,24 @@ impl Cuts {
         problems: &mut Vec<Diagnostic>,
     ) -> Result<Self> {
         let mut this = Self::default();
-        let read =
-            |key: &AssetKey| engine.resolved.assets[key].inputs.iter().map(|i| i.key.clone());
-        let about: BTreeSet<AssetKey> =
-            selected.iter().flat_map(|key| read(key).chain([key.clone()])).collect();
+        let mut about: BTreeSet<AssetKey> = BTreeSet::new();
+        let mut pending: Vec<AssetKey> = selected.iter().cloned().collect();
+        while let Some(key) = pending.pop() {
+            let resolved = &engine.resolved.assets[&key];
+            // A view reads for whatever reads it.
+            if selected.contains(&key) || resolved.asset.materialized == Materialized::View {
+                let read = resolved.inputs.iter().map(|input| &input.key);
+                pending.extend(read.filter(|read| !about.contains(read)).cloned());
+            }
+            about.insert(key);
+        }
         for key in about {
+            let resolved = &engine.resolved.assets[&key];
+            if matches!(resolved.asset.materialized, Materialized::Append { .. }) {
+                let versions = engine.appended_versions(&key).await?;
+                this.appended.insert(key, versions);
+                continue;
+            }
             if let Some(partitions) = engine.partitions(&key).await? {
                 this.of.insert(key, Arc::new(partitions));
             }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrowsmith_definitions::{AssetKey, Code, Diagnostic, PartitionSet};
+use arrowsmith_definitions::{AssetKey, Code, Diagnostic, PartitionSet, SchemaChange};
 use arrowsmith_instance::{Pointer, VersionSummary};
 use arrowsmith_io_manager::{ColumnDifference, TableSchema, Version};
 
 use super::Reason;
 use crate::partitions::AssetPartitions;
 use crate::record::code_version;
-use crate::{Engine, Result};
+use crate::{Engine, Error, Result};
 
 /// What a step would be computed from: for each input outside of the plan the newest version of
 /// what it reads of it.
@@ -67,6 +67,40 @@ impl Engine {
             made.inputs.iter().find(|entry| is_older(*entry)).map(|(input, _)| input.clone())
         });
         older.map_or(Reason::Selected, |input| Reason::InputChanged { input })
+    }
+
+    /// What an incremental asset says about columns that are not those that are stored.
+    pub(super) async fn schema_change(&self, key: &AssetKey) -> Result<Option<Diagnostic>> {
+        let resolved = &self.resolved.assets[key];
+        let asset = &resolved.asset;
+        let (true, Some(promised)) = (asset.materialized.is_incremental(), &resolved.schema) else {
+            return Ok(None);
+        };
+        let stored = match self.current(key).await {
+            Ok(mut current) => current.pop(),
+            Err(Error::NotMaterialized { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(stored) = stored else { return Ok(None) };
+        let promised = TableSchema::new(promised.clone());
+        let mut difference = promised.difference(stored.stored.schema.arrow());
+        difference.columns.retain(|column| match column {
+            ColumnDifference::Nullable { .. } => false,
+            ColumnDifference::Missing { .. } => asset.on_schema_change == SchemaChange::Fail,
+            _ => asset.on_schema_change != SchemaChange::SyncAllColumns,
+        });
+        if difference.is_empty() {
+            return Ok(None);
+        }
+        let message = format!(
+            "`{key}` keeps rows that were stored with other columns than it has now: {difference}"
+        );
+        Ok(Some(Diagnostic::error(Code::SchemaChange, message).at(asset.place.clone()).help(
+            format!(
+                "`on_schema_change` says what becomes of them; `arrowsmith materialize {key} \
+                 --full-refresh` makes all rows anew"
+            ),
+        )))
     }
 
     /// Pinned inputs whose stored columns are not those that their definitions now promise, and

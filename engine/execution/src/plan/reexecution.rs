@@ -165,6 +165,12 @@ fn replace_sources(
     stored: Option<&Stored>,
 ) -> Result<()> {
     for source in &mut input.sources {
+        if let NodeSource::View { inputs, .. } = source {
+            for input in inputs {
+                replace_sources(input, plan, places, stored)?;
+            }
+            continue;
+        }
         if let NodeSource::Partitions(of) = source {
             replace_partitions(Arc::make_mut(of), plan, places, stored)?;
             continue;

@@ -204,7 +204,9 @@ impl State {
         let catalog = self.catalog.entry(environment.to_owned()).or_default();
         // A table that is cut otherwise than before has only the new pieces.
         let table = (environment.to_owned(), new.asset.clone());
-        if !new.partitions.is_empty() {
+        if new.keeps_others {
+            self.partitioned.insert(table);
+        } else if !new.partitions.is_empty() {
             let partition_key = String::new();
             let whole = Target { asset: new.asset.clone(), partition_key };
             if let Some(current) = catalog.get_mut(&whole) {

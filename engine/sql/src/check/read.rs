@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    Asset, AssetCheck, AssetKey, AssetReference, CheckSeverity, Input, nearest,
+    Asset, AssetCheck, AssetKey, AssetReference, CheckSeverity, Input, Materialized, Place, nearest,
 };
 use serde_json::Value;
 
@@ -49,6 +49,25 @@ pub(crate) fn read_checks(reader: &mut Reader<'_>, text: &Text, asset: &mut Asse
         }
         asset.checks.push(check);
     }
+}
+
+/// A merge has one row for each key, and a snapshot one for each that is open; otherwise nothing is
+/// published.
+pub(crate) fn add_key_check(asset: &mut Asset) {
+    let columns = match &asset.materialized {
+        Materialized::Merge { unique_key } => unique_key.clone(),
+        Materialized::Snapshot(snapshot) => {
+            snapshot.unique_key.iter().cloned().chain(["valid_to".to_owned()]).collect()
+        }
+        _ => return,
+    };
+    let name = format!("unique_{}", columns.join("_"));
+    if columns.is_empty() || asset.checks.iter().any(|check| check.name == name) {
+        return;
+    }
+    let place = asset.place.clone().unwrap_or_else(|| Place::point("", 1, 1));
+    let check = SqlCheck { condition: Condition::Unique(columns), place };
+    asset.checks.push(AssetCheck::new(name, Arc::new(check)));
 }
 
 struct Checks<'a> {

@@ -25,12 +25,14 @@ impl Transaction<'_> {
         let refusals = self.refusals(publishes).await?;
         let allowed = |publish: &&&Publish| !refusals.contains_key(&publish.attempt_id);
         let accepted: Vec<&Publish> = publishes.iter().filter(allowed).copied().collect();
-        let (mut versions, mut pointers, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut versions, mut outputs) = (Vec::new(), Vec::new());
+        let (mut pointers, mut beside) = (Vec::new(), Vec::new());
         let (mut attempts, mut steps) = (Vec::new(), Vec::new());
         for publish in &accepted {
             let run = publish.run_id.to_string();
             for new in &publish.versions {
                 versions.push(version_row(new, publish)?);
+                let pointers = if new.keeps_others { &mut beside } else { &mut pointers };
                 pointers.extend(pointer_rows(new, &publish.environment, publish.at));
             }
             for output in &publish.outputs {
@@ -43,7 +45,7 @@ impl Transaction<'_> {
                 self.tell(publish.run_id, Some(&publish.step_key), asset, publish.at, &event)?;
             }
         }
-        self.make_current(versions, pointers);
+        self.make_current(versions, pointers, beside);
         if !outputs.is_empty() {
             self.script.add(
                 "insert into outputs
@@ -66,12 +68,26 @@ impl Transaction<'_> {
         Ok(publishes.iter().map(answer).collect())
     }
 
-    fn make_current(&mut self, versions: Vec<Value>, pointers: Vec<Value>) {
+    fn make_current(&mut self, versions: Vec<Value>, pointers: Vec<Value>, beside: Vec<Value>) {
         if versions.is_empty() {
             return;
         }
-        let pointers = rows(pointers);
         self.script.add(INSERT_VERSIONS, [rows(versions)]);
+        if !beside.is_empty() {
+            self.script.add(
+                "insert into pointers
+                   (environment, asset, partition_key, epoch, version_id, published_at,
+                    row_count, size_bytes)
+                 select value->>0, value->>1, value->>2, 1, value->>3, value->>4, value->>5,
+                   value->>6
+                 from json_each($1)",
+                [rows(beside)],
+            );
+        }
+        if pointers.is_empty() {
+            return;
+        }
+        let pointers = rows(pointers);
         self.script.add(
             "update pointers set version_id = e.value->>3, published_at = e.value->>4,
                row_count = e.value->>5, size_bytes = e.value->>6
