@@ -1,16 +1,11 @@
-//! Splits a stream of batches by the values of hive columns.
-//!
-//! Two phases, since one open encoder a key costs memory and time in proportion to the keys: rows
-//! are first gathered by key as slices, and each key is then encoded at once by a single writer.
+//! The columns that say into which directory a row goes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringArray, UInt32Array};
-use arrow::compute::{cast, take_record_batch};
+use arrow::array::{Array, ArrayRef, StringArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use arrow::row::{OwnedRow, RowConverter, SortField};
 use arrowsmith_io_manager::{Error, HivePath, PartitionedWrite, Result, nearest};
 
 /// The hive columns of a table and where they stand.
@@ -63,94 +58,39 @@ impl HiveColumns {
 }
 
 impl HiveColumns {
-    /// Where a row belongs.
-    fn path(&self, texts: &[StringArray], row: usize) -> HivePath {
-        let value =
-            |array: &StringArray| (!array.is_null(row)).then(|| array.value(row).to_owned());
-        let (key, texts) = match (&self.keys, texts) {
-            (Some(keys), [indexes, texts @ ..]) => {
-                let index = value(indexes).and_then(|index| index.parse::<usize>().ok());
+    /// The columns that say where the rows of a batch go.
+    pub(crate) fn keys_of(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.positions.iter().map(|at| Arc::clone(batch.column(*at))).collect()
+    }
+
+    /// The types of those columns.
+    pub(crate) fn key_types(&self, schema: &Schema) -> Vec<DataType> {
+        self.positions.iter().map(|at| schema.field(*at).data_type().clone()).collect()
+    }
+
+    /// The columns of a batch that stand in the files.
+    pub(crate) fn stored(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        batch.project(&self.rest).map_err(Error::query)
+    }
+
+    /// Where a row belongs that has these keys.
+    pub(crate) fn path(&self, keys: &[ArrayRef], row: usize) -> Result<HivePath> {
+        let texts: Vec<Option<String>> =
+            keys.iter().map(|key| text(&key.slice(row, 1))).collect::<Result<_>>()?;
+        let (key, texts) = match (&self.keys, texts.as_slice()) {
+            (Some(keys), [index, texts @ ..]) => {
+                let index = index.as_ref().and_then(|index| index.parse::<usize>().ok());
                 (index.and_then(|index| keys.get(index).cloned()), texts)
             }
-            _ => (None, texts),
+            (_, texts) => (None, texts),
         };
-        let pairs = self.names.iter().zip(texts);
-        let values = pairs.map(|(name, array)| (name.clone(), value(array))).collect();
-        HivePath { key, values }
+        let pairs = self.names.iter().cloned().zip(texts.iter().cloned());
+        Ok(HivePath { key, values: pairs.collect() })
     }
 }
 
-/// Rows waiting to be written, by key.
-pub(crate) struct Gathered {
-    columns: HiveColumns,
-    converter: RowConverter,
-    keys: HashMap<OwnedRow, (HivePath, Vec<RecordBatch>)>,
-    pub(crate) size_bytes: usize,
-}
-
-impl Gathered {
-    pub(crate) fn try_new(columns: HiveColumns, schema: &Schema) -> Result<Self> {
-        let fields = columns
-            .positions
-            .iter()
-            .map(|i| SortField::new(schema.field(*i).data_type().clone()))
-            .collect();
-        let converter = RowConverter::new(fields).map_err(Error::query)?;
-        Ok(Self { columns, converter, keys: HashMap::new(), size_bytes: 0 })
-    }
-
-    /// Adds the rows of a batch to their keys: ids, a counting sort, one `take`, and slices.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let keys: Vec<ArrayRef> =
-            self.columns.positions.iter().map(|i| Arc::clone(batch.column(*i))).collect();
-        let rows = self.converter.convert_columns(&keys).map_err(Error::query)?;
-        let mut ids: HashMap<&[u8], usize> = HashMap::new();
-        let mut members: Vec<Vec<u32>> = Vec::new();
-        for row in 0..batch.num_rows() {
-            let next = members.len();
-            let id = *ids.entry(rows.row(row).data()).or_insert(next);
-            if id == next {
-                members.push(Vec::new());
-            }
-            members[id].push(u32::try_from(row).unwrap_or(u32::MAX));
-        }
-        let order = UInt32Array::from_iter_values(members.iter().flatten().copied());
-        let stored = batch.project(&self.columns.rest).map_err(Error::query)?;
-        let sorted = take_record_batch(&stored, &order).map_err(Error::query)?;
-        self.size_bytes += sorted.get_array_memory_size();
-        let texts = key_texts(&keys)?;
-        let mut offset = 0;
-        for rows_of_key in members {
-            let first = rows_of_key[0] as usize;
-            let slice = sorted.slice(offset, rows_of_key.len());
-            offset += rows_of_key.len();
-            let columns = &self.columns;
-            self.keys
-                .entry(rows.row(first).owned())
-                .or_insert_with(|| (columns.path(&texts, first), Vec::new()))
-                .1
-                .push(slice);
-        }
-        Ok(())
-    }
-
-    /// Takes everything out, sorted by key so that files are named the same way each time.
-    pub(crate) fn drain(&mut self) -> Vec<(HivePath, Vec<RecordBatch>)> {
-        self.size_bytes = 0;
-        let mut drained: Vec<_> = self.keys.drain().map(|(_, value)| value).collect();
-        drained.sort_by(|a, b| a.0.cmp(&b.0));
-        drained
-    }
-}
-
-fn key_texts(keys: &[ArrayRef]) -> Result<Vec<StringArray>> {
-    let text = |key: &ArrayRef| {
-        let array = cast(key, &DataType::Utf8).map_err(Error::query)?;
-        Ok(array
-            .as_any()
-            .downcast_ref::<StringArray>()
-            .cloned()
-            .unwrap_or_else(|| StringArray::new_null(key.len())))
-    };
-    keys.iter().map(text).collect()
+fn text(value: &ArrayRef) -> Result<Option<String>> {
+    let array = cast(value, &DataType::Utf8).map_err(Error::query)?;
+    let array = array.as_any().downcast_ref::<StringArray>();
+    Ok(array.filter(|array| !array.is_null(0)).map(|array| array.value(0).to_owned()))
 }

@@ -9,17 +9,21 @@
 //! |---|---|
 //! | `options.rs` | the options of TOML and of assets, as `WriterProperties` |
 //! | `write.rs` | plan → streams → files |
-//! | `hive.rs` | splits a stream by the values of hive columns |
+//! | `hive.rs` | the columns that say into which directory a row goes |
+//! | `split.rs` | rows → pieces, one a directory |
+//! | `gather.rs` | pieces are gathered within a budget, then encoded directory by directory |
 //! | `file.rs` | one file: encode, hash, upload, collect statistics |
 //! | `read.rs` | files → `TableProvider` |
 //!
 //! It knows no graph, run or job; what they want to find in a footer comes as labels.
 
 mod file;
+mod gather;
 mod hive;
 mod manager;
 mod options;
 mod read;
+mod split;
 mod write;
 
 pub use manager::ParquetIoManager;

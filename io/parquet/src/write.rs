@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use arrowsmith_io_manager::{Error, HivePath, Result, StoredFile};
 use datafusion::common::runtime::JoinSet;
+use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -19,10 +19,8 @@ use futures::StreamExt;
 
 use crate::ParquetOptions;
 use crate::file::{FileTarget, FileWriter};
-use crate::hive::{Gathered, HiveColumns};
-
-/// Rows gathered by key are written out when all streams together hold this much.
-const GATHERED_BYTES_MAX: usize = 256 * 1024 * 1024;
+use crate::gather::Gather;
+use crate::hive::HiveColumns;
 
 /// What every stream of one version shares.
 #[derive(Debug, Clone)]
@@ -39,32 +37,16 @@ pub(crate) async fn write_files(
     context: Arc<TaskContext>,
     layout: Layout,
 ) -> Result<Vec<StoredFile>> {
-    let streams = execute_stream_partitioned(plan, context).map_err(Error::query)?;
-    let gathered_bytes_max = GATHERED_BYTES_MAX / streams.len().max(1);
+    let streams = execute_stream_partitioned(plan, Arc::clone(&context)).map_err(Error::query)?;
+    if layout.hive.is_some() {
+        return write_directories(streams, context, layout).await;
+    }
     let mut tasks = JoinSet::new();
     for (partition, stream) in streams.into_iter().enumerate() {
         let layout = layout.clone();
-        tasks.spawn(async move {
-            match layout.hive.clone() {
-                None => write_stream(stream, partition, &layout).await,
-                Some(hive) => {
-                    write_by_key(stream, partition, &layout, hive, gathered_bytes_max).await
-                }
-            }
-        });
+        tasks.spawn(async move { write_stream(stream, partition, &layout).await });
     }
-    let mut files = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok(written) => files.extend(written?),
-            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-            Err(e) => {
-                return Err(Error::query(datafusion::error::DataFusionError::ExecutionJoin(
-                    Box::new(e),
-                )));
-            }
-        }
-    }
+    let mut files: Vec<StoredFile> = joined(tasks).await?.into_iter().flatten().collect();
     if files.is_empty() {
         // A table without rows still has columns, which other programs read from a file.
         let writer = FileWriter::new(&layout.file, HivePath::default(), "0000-0000.parquet")?;
@@ -74,7 +56,47 @@ pub(crate) async fn write_files(
     Ok(files)
 }
 
-/// Brings rows of one key into one stream and sorts them, if the options say so.
+/// Writes rows into the directories that they say.
+async fn write_directories(
+    streams: Vec<SendableRecordBatchStream>,
+    context: Arc<TaskContext>,
+    layout: Layout,
+) -> Result<Vec<StoredFile>> {
+    let gather = Arc::new(Gather::try_new(layout.clone(), context)?);
+    let mut tasks = JoinSet::new();
+    for stream in streams {
+        let gather = Arc::clone(&gather);
+        tasks.spawn(async move { gather.feed(stream).await });
+    }
+    joined(tasks).await?;
+    let unshared = Arc::into_inner(gather).ok_or_else(|| {
+        Error::query(DataFusionError::Internal("a stream has not ended".to_owned()))
+    })?;
+    // More encoders than processors, so that some compute while others wait for a disk.
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut files = unshared.finish(processors * 2).await?;
+    if files.is_empty() {
+        let writer = FileWriter::new(&layout.file, HivePath::default(), "0000-0000.parquet")?;
+        files.push(writer.finish().await?);
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// What all tasks have made; a panic of one goes on.
+async fn joined<T: 'static>(mut tasks: JoinSet<Result<T>>) -> Result<Vec<T>> {
+    let mut made = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok(result) => made.push(result?),
+            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+            Err(e) => return Err(Error::query(DataFusionError::ExecutionJoin(Box::new(e)))),
+        }
+    }
+    Ok(made)
+}
+
+/// Sorts the rows of each stream if the options say so, with the rows of one key in one stream.
 pub(crate) fn arrange(
     plan: Arc<dyn ExecutionPlan>,
     options: &ParquetOptions,
@@ -82,7 +104,10 @@ pub(crate) fn arrange(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let mut plan = plan;
     let schema = plan.schema();
-    if !hive.is_empty() && plan.output_partitioning().partition_count() > 1 {
+    if !hive.is_empty()
+        && !options.sort_by.is_empty()
+        && plan.output_partitioning().partition_count() > 1
+    {
         let keys: Result<Vec<Arc<dyn PhysicalExpr>>, _> =
             hive.iter().map(|name| col(name, &schema)).collect();
         let count = plan.output_partitioning().partition_count();
@@ -130,46 +155,4 @@ async fn write_stream(
         files.push(writer.finish().await?);
     }
     Ok(files)
-}
-
-async fn write_by_key(
-    mut stream: SendableRecordBatchStream,
-    partition: usize,
-    layout: &Layout,
-    hive: HiveColumns,
-    gathered_bytes_max: usize,
-) -> Result<Vec<StoredFile>> {
-    let mut gathered = Gathered::try_new(hive, &layout.table_schema)?;
-    let mut files = Vec::new();
-    let mut round = 0;
-    loop {
-        let batch = stream.next().await.transpose().map_err(Error::query)?;
-        let ended = batch.is_none();
-        if let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) {
-            gathered.add(&batch)?;
-        }
-        if ended || gathered.size_bytes > gathered_bytes_max {
-            for (key, slices) in gathered.drain() {
-                let name = format!("{partition:04}-{round:04}.parquet");
-                files.push(write_key(&layout.file, key, &name, &slices).await?);
-            }
-            round += 1;
-        }
-        if ended {
-            return Ok(files);
-        }
-    }
-}
-
-async fn write_key(
-    target: &FileTarget,
-    key: HivePath,
-    name: &str,
-    slices: &[RecordBatch],
-) -> Result<StoredFile> {
-    let mut writer = FileWriter::new(target, key, name)?;
-    for slice in slices {
-        writer.write(slice).await?;
-    }
-    writer.finish().await
 }
