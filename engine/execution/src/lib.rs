@@ -37,6 +37,7 @@ mod partitions;
 mod plan;
 mod progress;
 mod record;
+mod storage_bench;
 mod unit_tests;
 mod watch;
 
@@ -52,4 +53,5 @@ pub use maintenance::{Fsck, FsckFinding, Vacuum};
 pub use partitions::AssetPartitions;
 pub use plan::{JobRequest, Plan, PlanRequest, Reason, Reexecute, Step};
 pub use progress::{Counters, Observer, Progress, Silent};
+pub use storage_bench::{BenchResult, BenchRows, BenchWay, Seconds};
 pub use unit_tests::TestOutcome;

@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use arrow::datatypes::DataType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -21,6 +22,7 @@ use datafusion::execution::{SendableRecordBatchStream, SpillFile, TaskContext};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
+use crate::encoding::{distinct_columns, suited};
 use crate::file::FileWriter;
 use crate::split::{Directories, Piece, compact, size_bytes};
 use crate::write::Layout;
@@ -40,6 +42,8 @@ pub(crate) struct Gather {
     context: Arc<TaskContext>,
     directories: Mutex<Directories>,
     state: Mutex<State>,
+    /// Columns of which a directory has hardly a value twice, as the first that is written shows.
+    distinct: OnceLock<Vec<(String, DataType)>>,
 }
 
 #[derive(Default)]
@@ -74,7 +78,8 @@ impl Gather {
             Error::query(DataFusionError::Internal("rows go to no directories".to_owned()))
         })?;
         let directories = Directories::try_new(hive, &layout.table_schema)?;
-        Ok(Self { layout, context, directories: Mutex::new(directories), state: Mutex::default() })
+        let (directories, distinct) = (Mutex::new(directories), OnceLock::new());
+        Ok(Self { layout, context, directories, state: Mutex::default(), distinct })
     }
 
     /// Takes all rows of a stream.
@@ -134,7 +139,7 @@ impl Gather {
         }
         for (number, round, rows) in large {
             let path = self.path(number);
-            let file = write_directory(&self.layout, path, round, &rows).await?;
+            let file = self.write_directory(path, round, &rows).await?;
             lock(&self.state).files.push(file);
         }
         Ok(())
@@ -196,7 +201,7 @@ impl Gather {
                     let Some((number, rows)) = next else { return Ok(written) };
                     let round = rounds.get(&number).copied().unwrap_or_default();
                     let path = this.path(number);
-                    written.push(write_directory(&this.layout, path, round, &rows).await?);
+                    written.push(this.write_directory(path, round, &rows).await?);
                 }
             });
         }
@@ -210,6 +215,33 @@ impl Gather {
         }
         merging.await.map_err(|e| Error::query(DataFusionError::ExecutionJoin(Box::new(e))))??;
         Ok(files)
+    }
+}
+
+impl Gather {
+    async fn write_directory(
+        &self,
+        path: HivePath,
+        round: usize,
+        rows: &[RecordBatch],
+    ) -> Result<StoredFile> {
+        let mut file = self.layout.file.clone();
+        if self.layout.dictionary {
+            if let (None, Some(batch)) = (self.distinct.get(), rows.first())
+                && let Some(distinct) = distinct_columns(batch)
+            {
+                // Another encoder may have looked at the same time, and saw the same.
+                drop(self.distinct.set(distinct));
+            }
+            let distinct = self.distinct.get().map_or(&[][..], Vec::as_slice);
+            let row_count = rows.iter().map(RecordBatch::num_rows).sum();
+            file.properties = suited(&file.properties, distinct, row_count);
+        }
+        let mut writer = FileWriter::new(&file, path, &format!("0000-{round:04}.parquet"))?;
+        for batch in rows {
+            writer.write(batch).await?;
+        }
+        writer.finish().await
     }
 }
 
@@ -283,17 +315,4 @@ impl Cursor {
         }
         Ok(())
     }
-}
-
-async fn write_directory(
-    layout: &Layout,
-    path: HivePath,
-    round: usize,
-    rows: &[RecordBatch],
-) -> Result<StoredFile> {
-    let mut writer = FileWriter::new(&layout.file, path, &format!("0000-{round:04}.parquet"))?;
-    for batch in rows {
-        writer.write(batch).await?;
-    }
-    writer.finish().await
 }

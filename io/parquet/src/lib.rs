@@ -12,11 +12,13 @@
 //! | `hive.rs` | the columns that say into which directory a row goes |
 //! | `split.rs` | rows → pieces, one a directory |
 //! | `gather.rs` | pieces are gathered within a budget, then encoded directory by directory |
+//! | `encoding.rs` | how columns are best encoded |
 //! | `file.rs` | one file: encode, hash, upload, collect statistics |
 //! | `read.rs` | files → `TableProvider` |
 //!
 //! It knows no graph, run or job; what they want to find in a footer comes as labels.
 
+mod encoding;
 mod file;
 mod gather;
 mod hive;

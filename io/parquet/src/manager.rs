@@ -87,6 +87,7 @@ impl IoManager for ParquetIoManager {
             hive,
             table_schema: schema,
             target_file_bytes: options.target_file_bytes,
+            dictionary: options.dictionary,
         };
         let stored = stored.with_files(write_files(plan, context, layout).await?);
         self.store.seal(&stored).await?;

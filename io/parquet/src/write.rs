@@ -29,6 +29,8 @@ pub(crate) struct Layout {
     pub(crate) hive: Option<HiveColumns>,
     pub(crate) table_schema: SchemaRef,
     pub(crate) target_file_bytes: u64,
+    /// Whether columns may have dictionaries.
+    pub(crate) dictionary: bool,
 }
 
 /// Writes all partitions of `plan`; the files are sorted by path.
