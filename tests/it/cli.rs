@@ -204,3 +204,45 @@ fn a_store_that_cannot_be_written_is_told_before_anything_runs() {
     fails(&project.run(&["materialize"]), 5, "cannot write to");
     assert_eq!(project.ok(&["run", "list", "-f", "csv"]).lines().count(), 2, "no run was begun");
 }
+
+#[test]
+fn bench_io_measures_every_way_and_verifies_the_rows() {
+    let project = Project::new("");
+    let svg = project.path().join("chart.svg");
+    let arguments = [
+        "bench",
+        "io",
+        "--rows",
+        "20000",
+        "--managers",
+        "parquet,ipc,memory",
+        "--compression",
+        "zstd(1),none",
+        "--partition-by",
+        "none,month",
+        "--repeat",
+        "1",
+        "--svg",
+    ];
+    let shown = project.ok(&[&arguments[..], &[&svg.display().to_string()]].concat());
+    assert_eq!(shown.lines().filter(|line| line.ends_with("true")).count(), 6, "{shown}");
+    assert!(shown.contains("parquet none by month"), "{shown}");
+    assert!(shown.contains('*'), "the best of a column is marked: {shown}");
+    assert!(shown.contains("x read time") || shown.contains("nothing is better"), "{shown}");
+    let chart = std::fs::read_to_string(svg).expect("a chart");
+    assert!(chart.contains("<rect") && chart.contains("stored_mb"), "{chart}");
+    let json = project.ok(&["bench", "io", "--rows", "1000", "--repeat", "1", "-f", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(json["ways"][0]["reads"]["point"]["median"].as_f64().is_some(), "{json:#}");
+    let left = std::fs::read_dir(project.path()).expect("a folder").flatten();
+    assert_eq!(left.count(), 1, "only the chart is left");
+    for (wrong, told) in [
+        (["--managers", "parket"], "did you mean `parquet`?"),
+        (["--compression", "zsdt"], "`zsdt` is no codec"),
+        (["--partition-by", "mont"], "did you mean `month`?"),
+    ] {
+        let ran = project.run(&[&["bench", "io", "--rows", "100"][..], &wrong[..]].concat());
+        assert_ne!(ran.code, 0);
+        assert!(ran.err.contains(told), "{}", ran.err);
+    }
+}

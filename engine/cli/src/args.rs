@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -159,6 +160,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Measure ways to store tables
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Look after the instance
     #[command(subcommand)]
     Instance(InstanceCommand),
@@ -211,6 +215,47 @@ pub(crate) struct RunArgs {
     /// A label of the run; may be given several times
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) tags: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Write and read the same rows in every way that is asked about
+    Io(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The asset whose current rows are measured with [default: generated events]
+    pub(crate) asset: Option<String>,
+    /// How many rows are generated
+    #[arg(long, default_value_t = 1_000_000, conflicts_with = "asset")]
+    pub(crate) rows: usize,
+    /// Types of IO managers: `parquet`, `ipc`, `memory`
+    #[arg(long, value_delimiter = ',', default_value = "parquet")]
+    pub(crate) managers: Vec<String>,
+    /// Stores, such as `warehouse` or `s3://bucket/prefix` [default: that of the home]
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub(crate) stores: Vec<String>,
+    /// Codecs of Parquet, such as `zstd(1),snappy,none`
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) compression: Vec<String>,
+    /// Rows of a row group
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) row_group_rows: Vec<String>,
+    /// Columns that make directories; `none` for a plain table
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    pub(crate) partition_by: Vec<String>,
+    /// Columns by which files are sorted; `none` for rows as they come
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    pub(crate) sort_by: Vec<String>,
+    /// Repetitions after one that does not count
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub(crate) repeat: usize,
+    /// Also draw the results
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// Which partitions.

@@ -2,6 +2,7 @@
 
 mod asset;
 mod backfill;
+mod bench;
 mod check;
 mod explain;
 mod init;
@@ -63,6 +64,7 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             maintain::vacuum(context, retention, dry_run, format.format).await
         }
         Command::Fsck { quick, format } => maintain::fsck(context, quick, format.format).await,
+        Command::Bench(command) => bench::bench(context, command).await,
         Command::Instance(command) => instance::instance(context, command).await,
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => explain::completions(shell),

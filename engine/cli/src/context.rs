@@ -88,6 +88,20 @@ impl Context {
         self.open(EngineOptions::without_instance).await
     }
 
+    /// The engine of a command that needs no project.
+    pub(crate) async fn engine_without_project(&self) -> CommandResult<Arc<Engine>> {
+        let home = std::env::current_dir().unwrap_or_default();
+        let options = EngineOptions::new(home).without_instance();
+        let opened = Engine::open(&Repository::new("none"), options).await;
+        opened.map(Arc::new).map_err(|error| match error {
+            ProjectError::Problems(problems) => {
+                report(&problems.0);
+                Exit::Invalid
+            }
+            ProjectError::Engine(error) => fail(&error),
+        })
+    }
+
     async fn open(
         &self,
         adjust: impl FnOnce(EngineOptions) -> EngineOptions,

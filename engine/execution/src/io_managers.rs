@@ -62,6 +62,18 @@ pub fn open_io_managers(
     open
 }
 
+/// Opens one manager by its settings, relative to a folder, which is also its home.
+///
+/// # Errors
+/// Everything that is wrong with the settings.
+pub fn open_io_manager(
+    name: &str,
+    settings: &IoManagerSettings,
+    base: &Path,
+) -> Result<Arc<dyn IoManager>, Vec<Diagnostic>> {
+    open_one(name, settings, base, base)
+}
+
 fn open_one(
     name: &str,
     settings: &IoManagerSettings,

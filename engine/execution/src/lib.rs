@@ -47,7 +47,7 @@ pub use engine::{Engine, EngineOptions, ProjectError};
 pub use error::{Error, Result};
 pub use executor::{RunOptions, RunReport};
 pub use in_process::{InProcess, execute_in_process, materialize_to_memory};
-pub use io_managers::open_io_managers;
+pub use io_managers::{open_io_manager, open_io_managers};
 pub use logs::{LogLine, RunLogs};
 pub use maintenance::{Fsck, FsckFinding, Vacuum};
 pub use partitions::AssetPartitions;
