@@ -11,6 +11,7 @@ mod execution;
 mod flights;
 mod in_process;
 mod incremental;
+mod interop;
 mod io_managers;
 mod jobs;
 mod ops;

@@ -324,6 +324,34 @@ fn every_wrong_definition_is_told_with_its_place() {
     insta::assert_snapshot!(ran.err);
 }
 
+#[test]
+fn what_is_current_moves_to_another_io_manager_and_stays_readable() {
+    let project = Project::new(PROJECT);
+    project.ok(&["materialize"]);
+    project.ok(&["materialize", "events", "-p", "2024-01-02"]);
+    let all = "select * from events order by day, kind";
+    let before = csv(&project, all);
+    let wrong = project.run(&["io", "migrate", "--to", "arrows"]);
+    assert!(wrong.err.contains("did you mean `arrow`?") || wrong.code == 2, "{}", wrong.err);
+    let settings = std::fs::read_to_string(project.path().join("arrowsmith.toml")).expect("a file");
+    let more = "\n[io_managers.arrow]\ntype = \"ipc\"\nstore = \"arrow\"\n";
+    project.write("arrowsmith.toml", &format!("{settings}{more}"));
+    let moved = project.ok(&["io", "migrate", "--to", "arrow", "-f", "json"]);
+    let moved: Value = serde_json::from_str(&moved).expect("JSON");
+    assert_eq!(moved["migration"]["migrated"]["events"], 5, "{moved:#}");
+    assert_eq!(moved["migration"]["migrated"].as_object().map(serde_json::Map::len), Some(4));
+    assert_eq!(csv(&project, all), before);
+    let files = project.ok(&["files", "events"]);
+    assert!(files.lines().count() >= 4 && files.matches(".arrow\n").count() >= 4, "{files}");
+    assert_eq!(materialized(&project, "events").len(), 4);
+    // What was moved is not moved again, and is not made again by its readers.
+    let again = project.run(&["io", "migrate", "--to", "arrow"]);
+    assert!(again.err.contains("0 assets migrated to `arrow`, 4 skipped"), "{}", again.err);
+    project.ok(&["vacuum", "--retention", "0"]);
+    project.ok(&["fsck"]);
+    assert_eq!(csv(&project, all), before);
+}
+
 /// A backfill is one run; what failed in it is made again by another, and nothing else is.
 #[test]
 fn a_backfill_goes_on_with_just_what_is_not_made() {

@@ -160,6 +160,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Look after what is stored
+    #[command(subcommand)]
+    Io(IoCommand),
     /// Measure ways to store tables
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -215,6 +218,20 @@ pub(crate) struct RunArgs {
     /// A label of the run; may be given several times
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) tags: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IoCommand {
+    /// Copy what is current to another IO manager, compare it, and make the copy current
+    Migrate {
+        /// Which assets [default: all]
+        selection: Vec<String>,
+        /// The name of the IO manager
+        #[arg(long, value_name = "NAME")]
+        to: String,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]

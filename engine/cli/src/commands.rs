@@ -21,7 +21,7 @@ mod test;
 use arrowsmith_definitions::Repository;
 
 use crate::Exit;
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, IoCommand};
 use crate::context::{CommandResult, Context};
 
 /// Runs a command to its exit code.
@@ -64,6 +64,9 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             maintain::vacuum(context, retention, dry_run, format.format).await
         }
         Command::Fsck { quick, format } => maintain::fsck(context, quick, format.format).await,
+        Command::Io(IoCommand::Migrate { selection, to, format }) => {
+            maintain::migrate(context, &selection.join(" or "), &to, format.format).await
+        }
         Command::Bench(command) => bench::bench(context, command).await,
         Command::Instance(command) => instance::instance(context, command).await,
         Command::Explain { code } => explain::explain(code.as_deref()),

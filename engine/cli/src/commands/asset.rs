@@ -32,14 +32,18 @@ pub(crate) fn find<'a>(engine: &'a Engine, name: &str) -> CommandResult<&'a Reso
     })
 }
 
+/// The assets of a selection, where empty means all.
+pub(crate) fn select(engine: &Engine, selection: &str) -> CommandResult<BTreeSet<AssetKey>> {
+    if selection.is_empty() {
+        return Ok(engine.resolved.assets.keys().cloned().collect());
+    }
+    let parsed = selection.parse::<Selection>();
+    let selected = parsed.and_then(|parsed| parsed.evaluate(&engine.resolved));
+    selected.map_err(|source| fail(&Error::Selection { text: selection.to_owned(), source }))
+}
+
 async fn list(engine: &Engine, selection: &str, format: Format) -> CommandResult {
-    let selected: BTreeSet<AssetKey> = if selection.is_empty() {
-        engine.resolved.assets.keys().cloned().collect()
-    } else {
-        let parsed = selection.parse::<Selection>();
-        let selected = parsed.and_then(|parsed| parsed.evaluate(&engine.resolved));
-        selected.map_err(|source| fail(&Error::Selection { text: selection.to_owned(), source }))?
-    };
+    let selected = select(engine, selection)?;
     let pointers = engine.instance.pointers(&engine.environment).await;
     let pointers = pointers.map_err(|e| fail(&e.into()))?;
     let totals = engine.instance.partition_totals(&engine.environment).await;

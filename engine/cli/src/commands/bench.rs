@@ -144,7 +144,9 @@ fn way(folder: &Path, kind: &str, of: [&Option<String>; 5]) -> CommandResult<Ben
     }
     let problems = manager.check_options(&options);
     if !problems.is_empty() {
-        problems.iter().for_each(|problem| complain(&problem.message));
+        for problem in &problems {
+            complain(&problem.message);
+        }
         return Err(Exit::Usage);
     }
     let cut = cut.clone().filter(|cut| cut != "none");

@@ -94,20 +94,29 @@ impl BenchRows {
     ) -> Result<bool, BoxError> {
         let mut mine = Digest::default();
         self.partitions.iter().flatten().try_for_each(|batch| mine.add(batch))?;
-        let mut theirs = Digest::default();
-        let names: Vec<&str> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let frame = SessionContext::new_with_state(session.clone()).read_table(table)?;
-        let mut stream = frame.select_columns(&names)?.execute_stream().await?;
-        while let Some(batch) = stream.try_next().await? {
-            theirs.add(&batch)?;
-        }
-        Ok(mine == theirs)
+        Ok(mine == digest_of(session, table, &self.schema).await?)
     }
+}
+
+/// The digest of all rows of a table, of the columns of a schema.
+pub(crate) async fn digest_of(
+    session: &SessionState,
+    table: Arc<dyn TableProvider>,
+    schema: &Schema,
+) -> Result<Digest, BoxError> {
+    let mut digest = Digest::default();
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let frame = SessionContext::new_with_state(session.clone()).read_table(table)?;
+    let mut stream = frame.select_columns(&names)?.execute_stream().await?;
+    while let Some(batch) = stream.try_next().await? {
+        digest.add(&batch)?;
+    }
+    Ok(digest)
 }
 
 /// A sum of hashes of rows, which does not depend on their order.
 #[derive(Debug, Default, PartialEq)]
-struct Digest {
+pub(crate) struct Digest {
     rows: usize,
     sum: u64,
 }
@@ -143,29 +152,31 @@ fn generated_batch(
         x ^= x >> 31;
         x.wrapping_mul(0xBF58_476D_1CE4_E5B9)
     };
-    let at = |row: usize| FIRST + YEAR / i64::try_from(of).unwrap_or(1) * row as i64;
+    let whole = |row: usize| i64::try_from(row).unwrap_or(i64::MAX);
+    let at = |row: usize| FIRST + YEAR / whole(of) * whole(row);
     let months = rows.clone().map(|row| {
         let moment = jiff::Timestamp::from_microsecond(at(row)).unwrap_or_default();
         moment.strftime("%Y-%m").to_string()
     });
+    let amount = |row: usize| {
+        let cents = noise(row, 3) % 100_000;
+        (cents % 50 > 0).then(|| cents as f64 / 100.0)
+    };
+    let note =
+        |row: usize| (!row.is_multiple_of(3)).then(|| format!("{:08x}", noise(row, 4) >> 32));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(
             TimestampMicrosecondArray::from_iter_values(rows.clone().map(at)).with_timezone("UTC"),
         ),
         Arc::new(StringArray::from_iter_values(months)),
         Arc::new(Int64Array::from_iter_values(
-            rows.clone().map(|row| (noise(row, 1) % 200_000) as i64),
+            rows.clone().map(|row| (noise(row, 1) % 200_000).cast_signed()),
         )),
         Arc::new(StringArray::from_iter_values(
             rows.clone().map(|row| format!("category_{:03}", noise(row, 2) % 200)),
         )),
-        Arc::new(Float64Array::from_iter(rows.clone().map(|row| {
-            let cents = noise(row, 3) % 100_000;
-            (cents % 50 > 0).then(|| cents as f64 / 100.0)
-        }))),
-        Arc::new(StringArray::from_iter(
-            rows.map(|row| (row % 3 > 0).then(|| format!("{:08x}", noise(row, 4) as u32))),
-        )),
+        Arc::new(rows.clone().map(amount).collect::<Float64Array>()),
+        Arc::new(rows.map(note).collect::<StringArray>()),
     ];
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
