@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod examples;
 mod execution;
+mod faults;
 mod flights;
 mod in_process;
 mod incremental;

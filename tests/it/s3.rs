@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrowsmith::io::{Durability, ParquetIoManager, ParquetOptions, Store, conformance};
+use arrowsmith::io::{Durability, Store, conformance};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
@@ -13,7 +12,8 @@ use s3s::service::S3ServiceBuilder;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::support::Project;
+use crate::faults;
+use crate::support::{Project, copy_folder, examples};
 
 const KEY: &str = "arrowsmith";
 const SECRET: &str = "CANARY-of-the-tests";
@@ -52,23 +52,66 @@ impl Server {
     }
 }
 
-#[test]
-fn parquet_keeps_the_contract_on_s3() {
-    let server = Server::start();
-    let settings = BTreeMap::from(
-        [
-            ("endpoint", server.endpoint().as_str()),
+impl Server {
+    fn store(&self, prefix: &str) -> Store {
+        let endpoint = self.endpoint();
+        let settings = [
+            ("endpoint", endpoint.as_str()),
             ("allow_http", "true"),
             ("region", "us-east-1"),
             ("access_key_id", KEY),
             ("secret_access_key", SECRET),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    let store = Store::open("s3://lake/ware/house", Path::new("/"), Durability::None, &settings);
-    let manager = ParquetIoManager::new(store.expect("a store"), ParquetOptions::default());
+        ];
+        let settings: BTreeMap<String, String> =
+            settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let url = format!("s3://lake/{prefix}");
+        Store::open(&url, Path::new("/"), Durability::None, &settings).expect("a store")
+    }
+}
+
+#[test]
+fn parquet_and_ipc_keep_the_contract_on_s3_and_survive_every_single_fault() {
+    let server = Server::start();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(conformance::check(Arc::new(manager)));
+    for (make, prefix) in [(faults::parquet as fn(Store) -> _, "ware/house"), (faults::ipc, "ipc")]
+    {
+        runtime.block_on(conformance::check(make(server.store(prefix))));
+        let store = server.store(&format!("{prefix}/faults"));
+        runtime.block_on(faults::survives_in(make, store, faults::REMOTE_PATIENCE));
+    }
+}
+
+/// The warehouse of the flights moves by one line; what speaks S3 is told by the environment.
+#[test]
+fn the_flights_are_stored_on_s3_by_changing_one_line() {
+    let server = Server::start();
+    let project = Project::new("");
+    copy_folder(&examples().join("flights"), project.path());
+    let path = project.path().join("arrowsmith.toml");
+    let settings = std::fs::read_to_string(&path).expect("a project file");
+    let line = "io_managers.default.store = \"s3://lake/warehouse\"\n";
+    project.write("arrowsmith.toml", &format!("{line}{settings}"));
+    let run = |arguments: &[&str]| {
+        let output = project
+            .command(arguments)
+            .env("AWS_ENDPOINT", server.endpoint())
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .output()
+            .expect("a command that runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    run(&["materialize", "+carrier_days", "-p", "2013-02"]);
+    let days =
+        run(&["query", "select count(distinct flight_date) as n from carrier_days", "-f", "csv"]);
+    assert_eq!(days, "n\n28\n");
+    let files = run(&["files", "carrier_days"]);
+    assert!(files.lines().count() == 28 && files.starts_with("s3://lake/warehouse/"), "{files}");
+    run(&["fsck"]);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod split;
 mod store;
 mod stored;
 mod union;
+mod whole;
 mod wire;
 
 pub use durable::DurableLocal;

@@ -17,6 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use url::Url;
 use uuid::Uuid;
 
+use crate::whole::WholeReads;
 use crate::{DurableLocal, Error, Result, VersionEntry};
 
 /// Whether an acknowledged write must survive a power cut.
@@ -149,6 +150,12 @@ impl Store {
         Ok(Self { objects, registry_url, root, shown, directory: None })
     }
 
+    /// The same store behind another, which may limit, count, cache or fail its calls.
+    #[must_use]
+    pub fn wrapped(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        Self { objects: wrap(self.objects), ..self }
+    }
+
     /// The URL without credentials and query, for people and manifests.
     pub fn url(&self) -> &str {
         &self.shown
@@ -159,6 +166,11 @@ impl Store {
         &self.objects
     }
 
+    /// The same for reading: an answer that is cut off is an error.
+    pub fn readable(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(WholeReads(Arc::clone(&self.objects)))
+    }
+
     /// The full object path of something below the root; `relative` is percent-encoded.
     pub fn path(&self, relative: &str) -> Result<Path> {
         Path::parse(format!("{}/{relative}", self.root))
@@ -167,7 +179,7 @@ impl Store {
 
     /// Makes the store known to a DataFusion runtime and returns the URL to scan with.
     pub fn register(&self, runtime: &RuntimeEnv) -> Result<ObjectStoreUrl> {
-        runtime.register_object_store(&self.registry_url, Arc::clone(&self.objects));
+        runtime.register_object_store(&self.registry_url, self.readable());
         ObjectStoreUrl::parse(self.registry_url.as_str()).map_err(Error::query)
     }
 

@@ -155,7 +155,7 @@ impl TableProvider for StoredParquet {
         };
         options.global.pushdown_filters = true;
         let cache = runtime.cache_manager.get_file_metadata_cache();
-        let reader = CachedParquetFileReaderFactory::new(Arc::clone(self.store.objects()), cache);
+        let reader = CachedParquetFileReaderFactory::new(self.store.readable(), cache);
         let source = ParquetSource::new(self.scanned.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(reader));

@@ -86,7 +86,10 @@ impl Cuts {
             };
             match evaluate(expr, partitions) {
                 Ok(set) => {
-                    self.sets.insert(key.clone(), set);
+                    // What selected readers need besides is made too, unless it is there already.
+                    let needed = self.needed_by_readers(engine, key).unwrap_or_default();
+                    let missing = needed.difference(&partitions.materialized);
+                    self.sets.insert(key.clone(), set.union(&missing));
                 }
                 Err(problem) => match self.needed_by_readers(engine, key) {
                     Some(set) => {
