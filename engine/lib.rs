@@ -39,6 +39,7 @@ pub use {arrow, datafusion, object_store};
 
 /// Storage: IO managers, stores, manifests, and the suite that a manager must pass.
 pub mod io {
+    pub use arrowsmith_io_csv::CsvIoManager;
     pub use arrowsmith_io_ipc::IpcIoManager;
     pub use arrowsmith_io_manager::*;
     pub use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrowsmith::io::{
-    Durability, IoManager, IpcIoManager, MemoryIoManager, ParquetIoManager, ParquetOptions, Store,
-    conformance,
+    CsvIoManager, Durability, IoManager, IpcIoManager, MemoryIoManager, ParquetIoManager,
+    ParquetOptions, Store, conformance,
 };
 use tempfile::TempDir;
 
@@ -26,6 +26,15 @@ async fn ipc_keeps_the_contract_on_a_durable_disk_and_in_memory() {
     for url in [&*folder.path().display().to_string(), "memory:"] {
         let store = Store::open(url, Path::new("/"), Durability::Fsync, &BTreeMap::new());
         conformance::check(Arc::new(IpcIoManager::new(store.expect("a store")))).await;
+    }
+}
+
+#[tokio::test]
+async fn csv_keeps_the_contract_on_a_durable_disk_and_in_memory() {
+    let folder = TempDir::new().expect("a folder");
+    for url in [&*folder.path().display().to_string(), "memory:"] {
+        let store = Store::open(url, Path::new("/"), Durability::Fsync, &BTreeMap::new());
+        conformance::check(Arc::new(CsvIoManager::new(store.expect("a store")))).await;
     }
 }
 

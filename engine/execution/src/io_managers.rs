@@ -6,11 +6,12 @@ use std::sync::Arc;
 use arrowsmith_definitions::{
     Code, Diagnostic, IoManagerChoice, IoManagerSettings, IoManagers, Repository, nearest,
 };
+use arrowsmith_io_csv::CsvIoManager;
 use arrowsmith_io_ipc::IpcIoManager;
 use arrowsmith_io_manager::{Durability, IoManager, MemoryIoManager, OptionProblem, Store};
 use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
 
-const KINDS: [&str; 3] = ["parquet", "ipc", "memory"];
+const KINDS: [&str; 4] = ["parquet", "ipc", "csv", "memory"];
 
 /// The manager of op outputs that name none.
 pub(crate) const OUTPUTS: &str = "outputs";
@@ -94,12 +95,15 @@ fn open_one(
                 Err(wrong.into_iter().map(|w| problem(w.message)).collect())
             }
         }
-        "ipc" => {
+        "ipc" | "csv" => {
             let store = open_store(settings, base, home).map_err(|e| vec![problem(e)])?;
-            let manager = IpcIoManager::new(store);
+            let manager: Arc<dyn IoManager> = match settings.kind.as_str() {
+                "csv" => Arc::new(CsvIoManager::new(store)),
+                _ => Arc::new(IpcIoManager::new(store)),
+            };
             let wrong = manager.check_options(&settings.options);
             if wrong.is_empty() {
-                return Ok(Arc::new(manager));
+                return Ok(manager);
             }
             let told = |w: OptionProblem| problem(w.message).did_you_mean(w.suggestion);
             Err(wrong.into_iter().map(told).collect())

@@ -21,6 +21,7 @@
 pub mod conformance;
 mod durable;
 mod error;
+mod files;
 mod manager;
 mod memory;
 mod partition;
@@ -35,6 +36,7 @@ mod wire;
 
 pub use durable::DurableLocal;
 pub use error::{Error, ErrorKind, Result};
+pub use files::{FileEncoder, FileFormat, FileIoManager, FileScan};
 pub use manager::{
     Damage, Depth, IoManager, OptionProblem, Options, PartitionedWrite, VersionEntry, WriteTarget,
     nearest,

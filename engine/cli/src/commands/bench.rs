@@ -14,7 +14,7 @@ use crate::args::{BenchArgs, BenchCommand, Format};
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, bytes, complain, count, print, print_document, say};
 
-const MANAGERS: [&str; 3] = ["parquet", "ipc", "memory"];
+const MANAGERS: [&str; 4] = ["parquet", "ipc", "csv", "memory"];
 
 pub(crate) async fn bench(context: &Context, command: BenchCommand) -> CommandResult {
     let BenchCommand::Io(args) = command;

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use arrow::ipc::writer::FileWriter;
 use arrow::record_batch::RecordBatch;
-use arrowsmith_io_manager::{
-    Error, PartitionRows, PartitionedWrite, Result, Store, StoredFile, WriteTarget, encode_key,
-};
 use bytes::Bytes;
 use datafusion::common::runtime::JoinSet;
 use datafusion::error::DataFusionError;
@@ -17,12 +13,18 @@ use futures::{Stream, StreamExt};
 use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt;
 
+use super::FileFormat;
+use crate::{
+    Error, PartitionRows, PartitionedWrite, Result, Store, StoredFile, WriteTarget, encode_key,
+};
+
 /// Rows gathered by partition are written out when a stream holds this much.
 const GATHERED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Writes all partitions of `plan`; the files are sorted by path. There is at least one of a table
 /// that is not partitioned, so that other programs see its columns when it has no rows.
-pub(crate) async fn write_files(
+pub(super) async fn write_files<F: FileFormat>(
+    format: &F,
     store: &Store,
     directory: &str,
     plan: Arc<dyn ExecutionPlan>,
@@ -32,14 +34,17 @@ pub(crate) async fn write_files(
     let streams = execute_stream_partitioned(plan, context).map_err(Error::query)?;
     let mut tasks = JoinSet::new();
     for (partition, stream) in streams.into_iter().enumerate() {
-        let (store, directory) = (store.clone(), directory.to_owned());
+        let (format, store, directory) = (format.clone(), store.clone(), directory.to_owned());
         let (cut, schema) = (target.partitions.clone(), target.stored_schema(&stream.schema()));
         tasks.spawn(async move {
             match cut {
-                Some(cut) => write_keys(&store, &directory, partition, stream, &schema, cut).await,
+                Some(cut) => {
+                    write_keys(&format, (&store, &directory), partition, stream, &schema, cut).await
+                }
                 None => {
-                    let path = format!("{partition:04}.arrow");
-                    Ok(vec![write_file(&store, &directory, path, &schema, stream).await?])
+                    let path = format!("{partition:04}.{}", F::ENDING);
+                    let file = write_file(&format, (&store, &directory), path, &schema, stream);
+                    Ok(vec![file.await?])
                 }
             }
         });
@@ -57,9 +62,9 @@ pub(crate) async fn write_files(
 }
 
 /// Writes a file for each partition that a stream has rows of, and more where it does not fit.
-async fn write_keys(
-    store: &Store,
-    directory: &str,
+async fn write_keys<F: FileFormat>(
+    format: &F,
+    into: (&Store, &str),
     partition: usize,
     mut stream: SendableRecordBatchStream,
     schema: &SchemaRef,
@@ -76,9 +81,9 @@ async fn write_keys(
         if ended || rows.size_bytes() > GATHERED_BYTES_MAX {
             for (key, batches) in rows.drain() {
                 let folder = encode_key(&key);
-                let path = format!("{folder}/{partition:04}-{round:04}.arrow");
+                let path = format!("{folder}/{partition:04}-{round:04}.{}", F::ENDING);
                 let batches = futures::stream::iter(batches.into_iter().map(Ok));
-                let file = write_file(store, directory, path, schema, batches).await?;
+                let file = write_file(format, into, path, schema, batches).await?;
                 files.push(StoredFile { partition_key: Some(key), ..file });
             }
             round += 1;
@@ -89,29 +94,29 @@ async fn write_keys(
     }
 }
 
-async fn write_file(
-    store: &Store,
-    directory: &str,
+async fn write_file<F: FileFormat>(
+    format: &F,
+    (store, directory): (&Store, &str),
     path: String,
     schema: &SchemaRef,
     mut stream: impl Stream<Item = datafusion::error::Result<RecordBatch>> + Unpin,
 ) -> Result<StoredFile> {
     let full = store.path(&format!("{directory}/{path}"))?;
     let mut upload = BufWriter::new(Arc::clone(store.objects()), full);
-    let mut writer = FileWriter::try_new(Vec::new(), schema).map_err(Error::query)?;
+    let mut encoder = format.encoder(schema)?;
     let mut hasher = blake3::Hasher::new();
     let (mut row_count, mut size_bytes) = (0, 0);
     loop {
         let batch = stream.next().await.transpose().map_err(Error::query)?;
-        match &batch {
+        let encoded = match &batch {
             Some(batch) => {
                 row_count += batch.num_rows() as u64;
-                writer.write(batch).map_err(Error::query)?;
+                encoder.batch(batch)?
             }
-            None => writer.finish().map_err(Error::query)?,
-        }
+            None => encoder.finish()?,
+        };
         // What is encoded goes on its way, so that no more than a batch stands in memory.
-        let encoded = Bytes::from(std::mem::take(writer.get_mut()));
+        let encoded = Bytes::from(encoded);
         hasher.update(&encoded);
         size_bytes += encoded.len() as u64;
         upload.put(encoded).await.map_err(|e| Error::storage(&path, e))?;
