@@ -12,12 +12,16 @@ fn root() -> &'static Path {
 const LAYERS: &[(&str, &[&str])] = &[
     ("arrowsmith-macros", &[]),
     ("arrowsmith-io-manager", &[]),
+    ("arrowsmith-io-csv", &["io-manager"]),
     ("arrowsmith-io-ipc", &["io-manager"]),
     ("arrowsmith-io-parquet", &["io-manager"]),
     ("arrowsmith-definitions", &["io-manager"]),
     ("arrowsmith-sql", &["definitions", "io-manager"]),
     ("arrowsmith-instance", &["definitions", "io-manager"]),
-    ("arrowsmith-execution", &["definitions", "instance", "io-ipc", "io-manager", "io-parquet"]),
+    (
+        "arrowsmith-execution",
+        &["definitions", "instance", "io-csv", "io-ipc", "io-manager", "io-parquet"],
+    ),
     ("arrowsmith-resources", &["definitions", "io-manager"]),
     (
         "arrowsmith-cli",
@@ -33,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "macros",
             "resources",
             "sql",
+            "io-csv",
             "io-ipc",
             "io-manager",
             "io-parquet",

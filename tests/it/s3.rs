@@ -53,6 +53,23 @@ impl Server {
 }
 
 impl Server {
+    /// A command that must go well, with the server in its environment.
+    fn run(&self, project: &Project, arguments: &[&str]) -> String {
+        let output = project
+            .command(arguments)
+            .env("LAKE_SECRET", SECRET)
+            .env("AWS_ENDPOINT", self.endpoint())
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .output()
+            .expect("a command that runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     fn store(&self, prefix: &str) -> Store {
         let endpoint = self.endpoint();
         let settings = [
@@ -91,20 +108,7 @@ fn the_flights_are_stored_on_s3_by_changing_one_line() {
     let settings = std::fs::read_to_string(&path).expect("a project file");
     let line = "io_managers.default.store = \"s3://lake/warehouse\"\n";
     project.write("arrowsmith.toml", &format!("{line}{settings}"));
-    let run = |arguments: &[&str]| {
-        let output = project
-            .command(arguments)
-            .env("AWS_ENDPOINT", server.endpoint())
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
-            .output()
-            .expect("a command that runs");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {told}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    let run = |arguments: &[&str]| server.run(&project, arguments);
     run(&["materialize", "+carrier_days", "-p", "2013-02"]);
     let days =
         run(&["query", "select count(distinct flight_date) as n from carrier_days", "-f", "csv"]);
@@ -134,21 +138,7 @@ fn a_project_moves_to_s3_by_its_settings() {
         server.endpoint()
     );
     project.write("arrowsmith.toml", &format!("{settings}\n{store}"));
-    let run = |arguments: &[&str]| {
-        let output = project
-            .command(arguments)
-            .env("LAKE_SECRET", SECRET)
-            .env("AWS_ENDPOINT", server.endpoint())
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
-            .output()
-            .expect("a command that runs");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {told}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    let run = |arguments: &[&str]| server.run(&project, arguments);
     run(&["materialize"]);
     run(&["materialize"]);
     let best = run(&["query", "select customer from top_customers where rank = 1", "-f", "csv"]);

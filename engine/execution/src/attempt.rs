@@ -14,10 +14,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use uuid::Uuid;
 
 use crate::checks::{Evaluated, evaluate, watched_checks};
-use crate::keyed::{KeyedExec, POSITION};
+use crate::keyed::{POSITION, keyed};
 use crate::node::{Node, NodeOutput};
 use crate::record::{code_version, inputs_label};
-use crate::watch::WatchExec;
+use crate::watch::watch;
 use crate::{Counters, Engine};
 
 /// The label of a version that comes behind what was stored before it.
@@ -169,12 +169,12 @@ async fn write(
                 Body::Computed(compute) => compute.filters_partitions(),
                 _ => false,
             });
-            let keyed = KeyedExec::try_new(plan, Arc::clone(partitions), leaves_out)?;
+            let keyed = keyed(plan, Arc::clone(partitions), leaves_out)?;
             Arc::new(keyed) as Arc<dyn ExecutionPlan>
         }
         _ => plan,
     };
-    let watched = WatchExec::new(plan, Arc::clone(&input.counters), Arc::clone(&rows));
+    let watched = watch(plan, Arc::clone(&input.counters), Arc::clone(&rows));
     let stored = manager.write(Arc::new(watched), Arc::clone(&engine.task), target).await?;
     let stored = Arc::new(stored);
     let Some(resolved) = resolved else { return Ok((stored, Vec::new())) };

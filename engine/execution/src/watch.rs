@@ -2,7 +2,6 @@
 
 mod aggregate;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregate::Aggregates;
@@ -10,14 +9,11 @@ use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use arrowsmith_definitions::{BoxError, CheckResult, SAMPLED_ROWS, Watch};
+use arrowsmith_io_manager::MapExec;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use datafusion::physical_plan::ExecutionPlan;
 
 use crate::Counters;
 use crate::keyed::POSITION;
@@ -97,76 +93,15 @@ impl WatchedCheck {
 }
 
 /// The plan of a step, watched.
-#[derive(Debug)]
-pub(crate) struct WatchExec {
+pub(crate) fn watch(
     input: Arc<dyn ExecutionPlan>,
     counters: Arc<Counters>,
     checks: Arc<[WatchedCheck]>,
-}
-
-impl WatchExec {
-    pub(crate) fn new(
-        input: Arc<dyn ExecutionPlan>,
-        counters: Arc<Counters>,
-        checks: Arc<[WatchedCheck]>,
-    ) -> Self {
-        Self { input, counters, checks }
-    }
-}
-
-impl DisplayAs for WatchExec {
-    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatchExec: checks={}", self.checks.len())
-    }
-}
-
-impl ExecutionPlan for WatchExec {
-    fn name(&self) -> &'static str {
-        "WatchExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        let (counters, checks) = (Arc::clone(&self.counters), Arc::clone(&self.checks));
-        Ok(Arc::new(Self::new(input, counters, checks)))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let stream = self.input.execute(partition, context)?;
-        let (counters, checks) = (Arc::clone(&self.counters), Arc::clone(&self.checks));
-        let schema = stream.schema();
-        let watched = stream.map(move |batch| {
-            let batch = batch?;
-            counters.add_rows(batch.num_rows());
-            checks.iter().try_for_each(|check| check.look(&batch))?;
-            Ok(batch)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, watched)))
-    }
+) -> MapExec {
+    let schema = input.schema();
+    MapExec::new("WatchExec", input, &schema, move |batch| {
+        counters.add_rows(batch.num_rows());
+        checks.iter().try_for_each(|check| check.look(&batch))?;
+        Ok(batch)
+    })
 }

@@ -6,22 +6,21 @@
 //! that they come back equal, moments as RFC 3339, lists and structs as JSON. Columns of
 //! `partition_by` stay in the files; there are no options.
 
-mod decode;
 mod text;
 
 use std::sync::Arc;
 
 use arrow::csv::{Writer, WriterBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
-use arrowsmith_io_manager::{Error, FileEncoder, FileFormat, FileIoManager, FileScan, Result};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrowsmith_io_manager::{
+    Error, FileEncoder, FileFormat, FileIoManager, FileScan, MapExec, Result,
+};
 use datafusion::common::config::CsvOptions;
 use datafusion::datasource::physical_plan::{CsvSource, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_plan::ExecutionPlan;
-
-use decode::DecodeExec;
 
 /// Stores tables as CSV files below the root of a store.
 pub type CsvIoManager = FileIoManager<Csv>;
@@ -79,7 +78,16 @@ impl FileFormat for Csv {
             .with_projection_indices(scan.projection)?
             .with_limit(scan.limit)
             .build();
-        Ok(Arc::new(DecodeExec::new(DataSourceExec::from_data_source(config), wanted)))
+        let texts = DataSourceExec::from_data_source(config);
+        let schema = Arc::clone(&wanted);
+        let decoded = move |batch: RecordBatch| {
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(texts, field)| text::decode(texts, field));
+            let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)
+        };
+        Ok(Arc::new(MapExec::new("DecodeExec", texts, &wanted, decoded)))
     }
 }
 

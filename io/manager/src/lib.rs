@@ -23,6 +23,7 @@ mod durable;
 mod error;
 mod files;
 mod manager;
+mod map;
 mod memory;
 mod partition;
 mod schema;
@@ -41,6 +42,7 @@ pub use manager::{
     Damage, Depth, IoManager, OptionProblem, Options, PartitionedWrite, VersionEntry, WriteTarget,
     nearest,
 };
+pub use map::MapExec;
 pub use memory::MemoryIoManager;
 pub use partition::{HivePath, NULL_PARTITION, TablePath, decode_value, encode_key, encode_value};
 pub use schema::{ColumnDifference, SchemaDifference, TableSchema};
