@@ -295,6 +295,7 @@ fn every_wrong_definition_is_told_with_its_place() {
     for (name, text) in [
         ("no_column", "partitions = { daily = \"2024-01-01\", column = \"dai\" }"),
         ("no_date", "partitions = { daily = \"first of May\", column = \"day\" }"),
+        ("no_day", "partitions = { daily = \"2024-1-1\", end = \"2025-01-01\", column = \"day\" }"),
         ("no_zone", "partitions = { daily = \"2024-01-01\", timezone = \"America/NewYork\" }"),
         ("no_cron", "partitions = { cron = \"every day\", start = \"2024-01-01\" }"),
         ("no_start", "partitions = { cron = \"0 0 * * *\" }"),

@@ -251,6 +251,11 @@ impl<'a> Reader<'a> {
         self.asked.extend(keys);
     }
 
+    /// Takes keys without looking at them.
+    pub(crate) fn skip(&mut self, keys: &[&'static str]) {
+        self.table.retain(|(name, _)| !keys.contains(&name.get_ref().as_ref()));
+    }
+
     /// Whether something is there that nobody knows.
     pub(crate) fn has_unknown(&self) -> bool {
         self.table.iter().any(|(name, _)| !self.asked.contains(&name.get_ref().as_ref()))

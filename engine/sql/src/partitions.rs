@@ -21,6 +21,10 @@ const CADENCES: [(&str, Cadence); 4] = [
     ("monthly", Cadence::Monthly),
 ];
 
+/// What else windows of time may say.
+const TIME_OPTIONS: [&str; 7] =
+    ["end", "timezone", "end_offset", "format", "exclusions", "minute", "start"];
+
 /// `partitions = { daily = "2013-01-01", column = "flight_date" }`, or a table for each of several
 /// dimensions, with `backfill` and `outside` beside them.
 pub(crate) fn read_partitions(reader: &mut Reader<'_>) -> Option<Partitions> {
@@ -85,7 +89,11 @@ fn read_kind(table: &mut Reader<'_>) -> Option<DimensionKind> {
     if let Some(name) = table.string("dynamic") {
         return Some(DimensionKind::Dynamic(name));
     }
-    let (cadence, start) = read_cadence(table)?;
+    let Some((cadence, start)) = read_cadence(table) else {
+        // That is told, and what belongs to it need not be.
+        table.skip(&TIME_OPTIONS);
+        return None;
+    };
     let mut windows = TimeWindows::new(cadence, start);
     if let Some(minute) = table.value("minute") {
         match (&mut windows.cadence, minute.0.as_i64().and_then(|m| i8::try_from(m).ok())) {
@@ -149,9 +157,8 @@ fn read_cadence(table: &mut Reader<'_>) -> Option<(Cadence, DateTime)> {
         return None;
     }
     // A word that is there but unknown is told by itself.
-    let optional = ["end", "timezone", "end_offset", "format", "exclusions", "minute", "start"];
     table.offer(&["hourly", "daily", "weekly", "monthly", "keys"]);
-    table.offer(&optional);
+    table.offer(&TIME_OPTIONS);
     if table.problems.is_empty() && !table.has_unknown() {
         table.refuse_here(
             "it says neither `hourly`, `daily`, `weekly`, `monthly`, `cron`, `keys` nor `dynamic`",

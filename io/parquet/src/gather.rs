@@ -184,10 +184,11 @@ impl Gather {
     }
 
     /// Encodes what is gathered, several directories at the same time.
-    pub(crate) async fn finish(self, encoders: usize) -> Result<Vec<StoredFile>> {
+    pub(crate) async fn finish(self) -> Result<Vec<StoredFile>> {
         let this = Arc::new(self);
         let state = std::mem::take(&mut *lock(&this.state));
         let State { gathered, spills, mut files, rounds, .. } = state;
+        let encoders = encoders(&gathered, &spills);
         let (send, receive) = mpsc::channel::<(u32, Vec<RecordBatch>)>(encoders);
         let receive = Arc::new(tokio::sync::Mutex::new(receive));
         let merging = tokio::task::spawn_blocking(move || merge(spills, gathered, &send));
@@ -243,6 +244,19 @@ impl Gather {
         }
         writer.finish().await
     }
+}
+
+/// How many directories are encoded at the same time: more than there are processors, so that some
+/// compute while others wait for a disk; and small ones by the dozen, since the syncs of many files
+/// that wait together are hardly more than one.
+fn encoders(gathered: &BTreeMap<u32, Gathered>, spills: &[Spill]) -> usize {
+    const SMALL_ROWS: usize = 20_000;
+    let rows = |gathered: &Gathered| gathered.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+    let spilled = spills.iter().flat_map(|spill| &spill.runs).map(|(_, count)| count);
+    let total = gathered.values().map(rows).sum::<usize>() + spilled.sum::<usize>();
+    let most = spills.iter().map(|spill| spill.runs.len()).max().unwrap_or(0).max(gathered.len());
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if total / most.max(1) < SMALL_ROWS { processors * 16 } else { processors * 2 }
 }
 
 /// Sends the rows of each directory, older ones first. Ends early when nobody takes them any more,

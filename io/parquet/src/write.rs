@@ -74,9 +74,7 @@ async fn write_directories(
     let unshared = Arc::into_inner(gather).ok_or_else(|| {
         Error::query(DataFusionError::Internal("a stream has not ended".to_owned()))
     })?;
-    // More encoders than processors, so that some compute while others wait for a disk.
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut files = unshared.finish(processors * 2).await?;
+    let mut files = unshared.finish().await?;
     if files.is_empty() {
         let writer = FileWriter::new(&layout.file, HivePath::default(), "0000-0000.parquet")?;
         files.push(writer.finish().await?);
