@@ -10,7 +10,7 @@ use arrow::array::Array;
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use parquet::basic::Encoding;
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -19,6 +19,9 @@ const SAMPLE: usize = 4096;
 const SAMPLE_MIN: usize = 256;
 /// Files of fewer rows have a page a column, of which an index would say again what the footer says.
 const INDEXED_ROWS_MIN: usize = 20_000;
+
+/// To set a codec up costs more than it saves of so few rows.
+const COMPRESSED_ROWS_MIN: usize = 128;
 
 /// The columns in which most values of a sample are different.
 pub(crate) fn distinct_columns(rows: &RecordBatch) -> Option<Vec<(String, DataType)>> {
@@ -45,7 +48,8 @@ pub(crate) fn distinct_columns(rows: &RecordBatch) -> Option<Vec<(String, DataTy
     Some(distinct)
 }
 
-/// The properties of a file of so many rows: without dictionaries for these columns.
+/// The properties of a file of so many rows: without dictionaries for these columns, and without
+/// what a small file does not need.
 pub(crate) fn suited(
     properties: &WriterProperties,
     distinct: &[(String, DataType)],
@@ -63,6 +67,9 @@ pub(crate) fn suited(
         builder = builder
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true);
+    }
+    if row_count < COMPRESSED_ROWS_MIN {
+        builder = builder.set_compression(Compression::UNCOMPRESSED);
     }
     builder.build()
 }
