@@ -65,10 +65,11 @@ pub mod resources {
 /// What the definitions of a repository need.
 pub mod prelude {
     pub use crate::{
-        Asset, AssetContext, AssetKey, BoxError, Columns, Config, Date, Decimal, DynamicHandle,
-        DynamicOutputs, FunctionAsset, Graph, Handle, Hook, Job, Literal, Nothing, OpContext,
-        RecordBatches, Repository, Resource, ResourceDefinition, ResourceType, Resources,
-        RetryRequested, Table, Timestamp, Unset, asset, assets, graph, op, sql_asset, sql_project,
+        Asset, AssetContext, AssetKey, BackfillPolicy, BoxError, Cadence, Columns, Config, Date,
+        Decimal, DynamicHandle, DynamicOutputs, FunctionAsset, Graph, Handle, Hook, Job, Literal,
+        Nothing, OpContext, PartitionMapping, Partitions, RecordBatches, Repository, Resource,
+        ResourceDefinition, ResourceType, Resources, RetryRequested, Table, TimeWindows, Timestamp,
+        Unset, asset, assets, graph, op, sql_asset, sql_project,
     };
     pub use datafusion::dataframe::DataFrame;
     pub use datafusion::prelude::{col, lit};

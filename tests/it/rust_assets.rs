@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrowsmith::arrow::array::RecordBatch;
-use arrowsmith::execution::{Engine, EngineOptions, RunOptions, Silent};
+use arrowsmith::execution::{Engine, EngineOptions, PlanRequest, RunOptions, Silent};
 use arrowsmith::instance::RunStatus;
 use arrowsmith::prelude::*;
 use arrowsmith::{Code, IntoOutput, LoadOptions};
@@ -257,4 +257,53 @@ fn result_types_say_their_columns() {
 fn wrong_signatures_are_told_in_words() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");
+}
+
+/// A function is told which partitions it makes, and makes no others.
+#[tokio::test]
+async fn a_function_makes_the_partitions_that_it_is_asked_for() {
+    #[derive(Columns, Debug, Clone, PartialEq)]
+    struct Made {
+        kind: String,
+        keys: i64,
+    }
+    #[asset]
+    fn honest(context: AssetContext) -> Vec<Made> {
+        let keys = context.partition_keys();
+        let count = i64::try_from(keys.len()).expect("a few");
+        keys.into_iter().map(|kind| Made { kind, keys: count }).collect()
+    }
+    #[asset]
+    fn generous() -> Vec<Made> {
+        ["a", "b"].map(|kind| Made { kind: kind.to_owned(), keys: 0 }).to_vec()
+    }
+    let kinds = || Partitions::listed(["a", "b", "c"]).by_column("kind");
+    let repository = Repository::new("kinds")
+        .with(honest::asset().with_partitions(kinds().with_policy(BackfillPolicy::MultiRun(2))))
+        .with(generous::asset().with_partitions(kinds()));
+    let folder = TempDir::new().expect("a folder");
+    let options = EngineOptions::new(folder.path()).without_instance();
+    let engine = Arc::new(Engine::open(&repository, options).await.expect("an engine"));
+    let ran = |set: &str, asset: &str| {
+        let request = PlanRequest::new(asset).with_partitions(set.parse().expect("a set"));
+        let engine = Arc::clone(&engine);
+        async move {
+            let plan = engine.plan_request(&request).await.expect("a plan");
+            let options = RunOptions::default();
+            engine.run(plan, options, CancellationToken::new(), Arc::new(Silent)).await
+        }
+    };
+    let report = ran("all", "honest").await.expect("a report");
+    assert_eq!(report.steps.get("success"), Some(&2), "two of two and one");
+    let key = "honest".parse().expect("a key");
+    let known = engine.partitions(&key).await.expect("partitions").expect("some");
+    assert_eq!(known.materialized.len(), 3);
+    // Rows of another partition are no slip of a query: the function was told what to make.
+    let report = ran("a", "generous").await.expect("a report");
+    assert_eq!(report.status, RunStatus::Failure);
+    let steps = engine.instance.steps(report.run_id).await.expect("steps");
+    let reason = steps[0].reason.clone().unwrap_or_default();
+    assert!(reason.contains("`kind` is b belongs to another partition"), "{reason}");
+    let report = ran("a,b", "generous").await.expect("a report");
+    assert_eq!(report.status, RunStatus::Success);
 }
