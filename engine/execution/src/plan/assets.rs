@@ -393,9 +393,8 @@ impl Planner<'_> {
         let before = after.first().map(|before| self.steps[*before].key.as_str());
         let engine = self.engine;
         let reason = match (&node.partitions, self.cuts.of.get(key)) {
-            (Some(piece), Some(known)) => {
-                let set = &piece.set;
-                engine.reason_of_partitions(key, known, set, before, &inputs).await?
+            (Some(piece), Some(_)) => {
+                engine.reason_of_partitions(key, self.cuts, &piece.set, before, &inputs)
             }
             _ => engine.reason(key, self.pointers.get(key.as_str()), before, &inputs).await?,
         };

@@ -7,6 +7,7 @@ use arrowsmith_definitions::{
     AssetKey, BackfillPolicy, Code, Diagnostic, Materialized, PartitionExpr, PartitionKeys,
     PartitionMapping, PartitionSet, Partitions, Required, ResolvedInput, StepPartitions,
 };
+use arrowsmith_instance::VersionSummary;
 use arrowsmith_io_manager::Version;
 use jiff::Timestamp;
 
@@ -19,6 +20,8 @@ use crate::{Engine, Result};
 pub(super) struct Cuts {
     /// Of every partitioned asset that is selected or read.
     pub(super) of: HashMap<AssetKey, Arc<AssetPartitions>>,
+    /// What is known of the versions of every selected one.
+    pub(super) made: HashMap<AssetKey, HashMap<Version, VersionSummary>>,
     /// The current versions of every asset that appends and is read.
     pub(super) appended: HashMap<AssetKey, Vec<Version>>,
     /// What is to be made of the selected ones.
@@ -53,6 +56,13 @@ impl Cuts {
                 continue;
             }
             if let Some(partitions) = engine.partitions(&key).await? {
+                if selected.contains(&key) {
+                    let versions = partitions.versions(&partitions.materialized);
+                    let versions: Vec<Version> = versions.into_keys().collect();
+                    let made = engine.instance.version_summaries(&versions).await?;
+                    let made = made.into_iter().map(|made| (made.version, made)).collect();
+                    this.made.insert(key.clone(), made);
+                }
                 this.of.insert(key, Arc::new(partitions));
             }
         }

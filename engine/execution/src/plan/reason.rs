@@ -7,7 +7,7 @@ use arrowsmith_instance::{Pointer, VersionSummary};
 use arrowsmith_io_manager::{ColumnDifference, TableSchema, Version};
 
 use super::Reason;
-use crate::partitions::AssetPartitions;
+use super::partitions::Cuts;
 use crate::record::code_version;
 use crate::{Engine, Error, Result};
 
@@ -26,30 +26,33 @@ impl Engine {
     ) -> Result<Reason> {
         let Some(pointer) = pointer else { return Ok(Reason::Missing) };
         let made = self.instance.version_summaries(&[pointer.version]).await?;
-        Ok(self.reason_of(key, &made, before, inputs))
+        Ok(self.reason_of(key, &made.iter().collect::<Vec<_>>(), before, inputs))
     }
 
     /// Why a set of partitions is computed.
-    pub(super) async fn reason_of_partitions(
+    pub(super) fn reason_of_partitions(
         &self,
         key: &AssetKey,
-        partitions: &AssetPartitions,
+        cuts: &Cuts,
         set: &PartitionSet,
         before: Option<&str>,
         inputs: &Inputs,
-    ) -> Result<Reason> {
+    ) -> Reason {
+        let partitions = &cuts.of[key];
         if !set.difference(&partitions.materialized).is_empty() {
-            return Ok(Reason::Missing);
+            return Reason::Missing;
         }
-        let versions: Vec<Version> = partitions.versions(set).into_keys().collect();
-        let made = self.instance.version_summaries(&versions).await?;
-        Ok(self.reason_of(key, &made, before, inputs))
+        let known = cuts.made.get(key);
+        let versions = partitions.versions(set).into_keys();
+        let made: Vec<&VersionSummary> =
+            versions.filter_map(|version| known?.get(&version)).collect();
+        self.reason_of(key, &made, before, inputs)
     }
 
     fn reason_of(
         &self,
         key: &AssetKey,
-        made: &[VersionSummary],
+        made: &[&VersionSummary],
         before: Option<&str>,
         inputs: &Inputs,
     ) -> Reason {
