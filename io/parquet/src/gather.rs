@@ -27,18 +27,27 @@ use crate::file::FileWriter;
 use crate::split::{Directories, Piece, compact, size_bytes};
 use crate::write::Layout;
 
-/// Rows that are cut together.
-const BLOCK_BYTES: usize = 48 * 1024 * 1024;
-/// Gathered rows of all streams together.
-const GATHERED_BYTES_MAX: usize = 384 * 1024 * 1024;
-/// A piece from here on is worth a file of its own when memory is short.
-const FILE_BYTES_MIN: usize = 24 * 1024 * 1024;
+/// How much is held in memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Rows that are cut together.
+    block: usize,
+    /// Gathered rows of all streams together.
+    gathered: usize,
+    /// A piece from here on is worth a file of its own when memory is short.
+    file: usize,
+}
+
+const MEGABYTE: usize = 1024 * 1024;
+const LIMITS: Limits =
+    Limits { block: 48 * MEGABYTE, gathered: 384 * MEGABYTE, file: 24 * MEGABYTE };
 /// Rows of a batch in a spill file.
 const SPILLED_ROWS: usize = 16 * 1024;
 
 /// What the streams of one version gather.
 pub(crate) struct Gather {
     layout: Layout,
+    limits: Limits,
     context: Arc<TaskContext>,
     directories: Mutex<Directories>,
     state: Mutex<State>,
@@ -79,7 +88,7 @@ impl Gather {
         })?;
         let directories = Directories::try_new(hive, &layout.table_schema)?;
         let (directories, distinct) = (Mutex::new(directories), OnceLock::new());
-        Ok(Self { layout, context, directories, state: Mutex::default(), distinct })
+        Ok(Self { layout, limits: LIMITS, context, directories, state: Mutex::default(), distinct })
     }
 
     /// Takes all rows of a stream.
@@ -92,7 +101,7 @@ impl Gather {
                 bytes += size_bytes(&batch);
                 block.push(batch);
             }
-            if (ended && !block.is_empty()) || bytes >= BLOCK_BYTES {
+            if (ended && !block.is_empty()) || bytes >= self.limits.block {
                 let read = lock(&self.directories).read(&block)?;
                 block.clear();
                 bytes = 0;
@@ -115,8 +124,8 @@ impl Gather {
                 gathered.bytes += bytes;
                 state.bytes += bytes;
             }
-            if state.bytes > GATHERED_BYTES_MAX {
-                let is_large = |gathered: &Gathered| gathered.bytes >= FILE_BYTES_MIN;
+            if state.bytes > self.limits.gathered {
+                let is_large = |gathered: &Gathered| gathered.bytes >= self.limits.file;
                 let found = state.gathered.iter().filter(|(_, gathered)| is_large(gathered));
                 let numbers: Vec<u32> = found.map(|(number, _)| *number).collect();
                 for number in numbers {
@@ -127,14 +136,13 @@ impl Gather {
                         large.push((number, *round - 1, gathered.rows));
                     }
                 }
-            }
-            if state.bytes > GATHERED_BYTES_MAX / 2 && !large.is_empty() {
-                // What is left is small and can wait for the next time.
-            } else if state.bytes > GATHERED_BYTES_MAX {
-                let gathered = std::mem::take(&mut state.gathered);
-                state.bytes = 0;
-                let spill = self.spill(gathered)?;
-                state.spills.push(spill);
+                // What is left is small; it waits in memory unless there is much of it.
+                if state.bytes > self.limits.gathered / 2 {
+                    let gathered = std::mem::take(&mut state.gathered);
+                    state.bytes = 0;
+                    let spill = self.spill(gathered)?;
+                    state.spills.push(spill);
+                }
             }
         }
         for (number, round, rows) in large {
@@ -328,5 +336,96 @@ impl Cursor {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
+    use arrow::datatypes::Schema;
+    use arrowsmith_io_manager::{Durability, Store};
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::ParquetOptions;
+    use crate::file::FileTarget;
+    use crate::hive::HiveColumns;
+
+    fn batch(rows: impl Iterator<Item = i64> + Clone, directories: i64) -> RecordBatch {
+        let places = rows.clone().map(|row| Some(format!("directory {}", row * 7 % directories)));
+        let texts = rows.clone().map(|row| Some(format!("a text that is no small one {row}")));
+        RecordBatch::try_from_iter([
+            ("place", Arc::new(places.collect::<StringViewArray>()) as ArrayRef),
+            ("row", Arc::new(rows.collect::<Int64Array>()) as _),
+            ("text", Arc::new(texts.collect::<StringViewArray>()) as _),
+        ])
+        .expect("a batch")
+    }
+
+    /// Whatever is spilled, written early or kept, every row is in a file of its directory, once.
+    #[tokio::test]
+    async fn no_limit_loses_a_row_or_puts_it_elsewhere() {
+        for (limits, directories) in [
+            (Limits { block: 1, gathered: 1, file: usize::MAX }, 40),
+            (Limits { block: 4_000, gathered: 30_000, file: usize::MAX }, 40),
+            (Limits { block: 4_000, gathered: 30_000, file: 2_000 }, 3),
+            (Limits { block: 4_000, gathered: 30_000, file: 1_000 }, 40),
+            (LIMITS, 40),
+        ] {
+            let schema = batch(0..1, directories).schema();
+            let hive = HiveColumns::try_new("t", &schema, &["place".to_owned()], None);
+            let hive = hive.expect("columns");
+            let store = Store::open("memory:", "/".as_ref(), Durability::None, &BTreeMap::new());
+            let file_schema: Arc<Schema> = Arc::clone(&hive.file_schema);
+            let target = arrowsmith_io_manager::WriteTarget::new(
+                arrowsmith_io_manager::TablePath::new(["t"]).expect("a path"),
+                "01a211da-0dc3-7476-a7ee-9f67735f2606".parse().expect("a version"),
+            );
+            let layout = Layout {
+                file: FileTarget {
+                    store: store.expect("a store"),
+                    directory: "t/v".to_owned(),
+                    properties: ParquetOptions::default().properties(&file_schema, &target),
+                    schema: file_schema,
+                },
+                hive: Some(hive),
+                table_schema: Arc::clone(&schema),
+                target_file_bytes: u64::MAX,
+                dictionary: true,
+            };
+            let context = SessionContext::new().task_ctx();
+            let mut gather = Gather::try_new(layout, context).expect("a gather");
+            gather.limits = limits;
+            let stream = |first: i64| {
+                let batches = (0..20).map(move |i| {
+                    let start = (first + i) * 100;
+                    Ok(batch(start..start + 100, directories))
+                });
+                let batches = futures::stream::iter(batches.collect::<Vec<_>>());
+                Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches))
+            };
+            let (one, other) = tokio::join!(gather.feed(stream(0)), gather.feed(stream(20)));
+            one.and(other).expect("fed");
+            let files = gather.finish().await.expect("files");
+            let mut found: BTreeMap<String, u64> = BTreeMap::new();
+            for file in &files {
+                let place = file.partition["place"].clone().expect("a place");
+                *found.entry(place.clone()).or_default() += file.row_count;
+                // The rows of a directory lie a multiple of their number apart.
+                let known = &file.columns["row"];
+                for bound in [&known.min, &known.max] {
+                    let row: i64 = bound.as_deref().and_then(|t| t.parse().ok()).expect("a row");
+                    assert_eq!(place, format!("directory {}", row * 7 % directories));
+                }
+            }
+            let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+            for row in 0..4000 {
+                *expected.entry(format!("directory {}", row * 7 % directories)).or_default() += 1;
+            }
+            assert_eq!(found, expected, "{limits:?}");
+        }
     }
 }
