@@ -131,6 +131,8 @@ fn a_view_is_computed_where_it_is_read_and_stores_nothing() {
     assert_eq!(csv(&project, "select * from report"), "name\nADA\n");
     assert_eq!(csv(&project, "select * from ada"), "name\nAda\n");
     assert!(project.ok(&["asset", "list", "ada", "-f", "csv"]).ends_with(",view\n"));
+    let files = project.run(&["files", "ada"]);
+    assert_eq!((files.code, files.err.contains("`ada` is a view")), (2, true), "{}", files.err);
     let nothing = project.run(&["materialize", "ada"]);
     assert_eq!(nothing.code, 0);
     assert!(nothing.err.contains("nothing to materialize"), "{}", nothing.err);

@@ -75,7 +75,7 @@ impl Materialized {
         }
     }
 
-    /// The columns that the shape names, each with the option that does.
+    /// The columns that it names, each with the option that does.
     pub fn columns(&self) -> Vec<(&'static str, &str)> {
         match self {
             Self::Table | Self::View => Vec::new(),

@@ -20,6 +20,7 @@ mod backfill;
 mod catalog;
 mod checks;
 mod clock;
+mod digest;
 mod engine;
 mod error;
 mod executor;

@@ -21,10 +21,10 @@ use datafusion::prelude::SessionContext;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::digest::digest_of;
 use crate::executor::micros;
 use crate::keyed::POSITION;
 use crate::record::published_partitions;
-use crate::storage_bench::digest_of;
 use crate::{Engine, Error, Result};
 
 /// Partitions that are copied together.

@@ -24,7 +24,6 @@ use uuid::Uuid;
 use crate::Engine;
 pub use rows::BenchRows;
 use rows::Questions;
-pub(crate) use rows::digest_of;
 
 /// One way to store a table.
 #[derive(Debug, Clone)]

@@ -124,7 +124,10 @@ pub(crate) async fn files(
         rows.print(format)?;
         return Ok(Exit::Ok);
     }
-    let current = current(&engine, &asset, partitions).await?.unwrap_or_default();
+    let Some(current) = current(&engine, &asset, partitions).await? else {
+        complain(&format!("`{}` is a view, which stores no files", asset.key));
+        return Err(Exit::Usage);
+    };
     let mut rows = Rows::new(FILES, FILE_COLUMNS);
     for made in &current {
         let locations = locate(&engine, &made.io_manager, &made.stored);
