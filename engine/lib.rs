@@ -40,9 +40,13 @@ pub use {arrow, datafusion, object_store};
 /// Storage: IO managers, stores, manifests, and the suite that a manager must pass.
 pub mod io {
     pub use arrowsmith_io_csv::CsvIoManager;
+    #[cfg(feature = "delta")]
+    pub use arrowsmith_io_delta::DeltaIoManager;
     pub use arrowsmith_io_ipc::IpcIoManager;
     pub use arrowsmith_io_manager::*;
     pub use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
+    #[cfg(feature = "postgres")]
+    pub use arrowsmith_io_postgres::PostgresIoManager;
     /// What an `impl IoManager` is marked with.
     pub use async_trait::async_trait;
 }

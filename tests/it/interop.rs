@@ -1,12 +1,8 @@
 //! DuckDB and polars read what is stored, through `arrowsmith files`, and get the same rows and types.
-//!
-//! The packages come from PyPI into a folder of their own. Without Python, or where they cannot be
-//! installed, the test says so and passes; `ARROWSMITH_INTEROP=require` makes that a failure.
 
-use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
 
+use crate::python::python;
 use crate::support::Project;
 
 const PROJECT: &str = r#"== arrowsmith.toml
@@ -59,48 +55,9 @@ assert frame.schema['price'] == pl.Decimal(12, 2) and frame.schema['moment'] == 
 print('same')
 "#;
 
-/// A Python with both packages, kept from one test run to the next.
-fn python() -> Result<PathBuf, String> {
-    let cache = std::env::var_os("CARGO_TARGET_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let folder = cache.join("interop-python");
-    let python = folder.join("bin/python");
-    let has_both = |python: &PathBuf| {
-        let imported = Command::new(python).args(["-c", "import duckdb, polars"]).output();
-        imported.is_ok_and(|output| output.status.success())
-    };
-    if has_both(&python) {
-        return Ok(python);
-    }
-    let run = |program: &std::ffi::OsStr, arguments: &[&str]| match Command::new(program)
-        .args(arguments)
-        .output()
-    {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    let shown = folder.display().to_string();
-    run("python3".as_ref(), &["-m", "venv", &shown])?;
-    let packages = ["-m", "pip", "install", "-q", "duckdb==1.5.*", "polars==1.*"];
-    run(python.as_os_str(), &packages).or_else(|_| {
-        run(python.as_os_str(), &["-m", "pip", "install", "-q", "duckdb", "polars"])
-    })?;
-    if has_both(&python) { Ok(python) } else { Err("the packages cannot be imported".to_owned()) }
-}
-
 #[test]
 fn duckdb_and_polars_read_partitioned_tables_with_equal_rows_and_types() {
-    let python = match python() {
-        Ok(python) => python,
-        Err(why) => {
-            let required = std::env::var("ARROWSMITH_INTEROP").is_ok_and(|v| v == "require");
-            assert!(!required, "Python with DuckDB and polars is required: {why}");
-            let mut out = std::io::stderr();
-            writeln!(out, "skipped: Python with DuckDB and polars is not there: {why}")
-                .expect("written");
-            return;
-        }
-    };
+    let Some(python) = python() else { return };
     let project = Project::new(PROJECT);
     project.ok(&["materialize"]);
     project.write("read.py", SCRIPT);

@@ -119,6 +119,22 @@ fn the_flights_are_stored_on_s3_by_changing_one_line() {
 }
 
 #[test]
+fn a_delta_table_is_kept_on_s3() {
+    let server = Server::start();
+    let project = Project::new(
+        "== arrowsmith.toml\n[project]\nname = \"lake\"\n[io_managers.default]\ntype = \"delta\"\n\
+         store = \"s3://lake/ware/house\"\n== assets/marts/one.sql\nselect 1 as x\n",
+    );
+    server.run(&project, &["materialize"]);
+    server.run(&project, &["materialize"]);
+    let log = server.folder.path().join("lake/ware/house/marts/one/_delta_log");
+    let commit = |n: u32| std::fs::read_to_string(log.join(format!("{n:020}.json")));
+    let second = commit(1).expect("a second commit");
+    assert!(second.contains("\"add\"") && second.contains("\"remove\""), "{second}");
+    assert!(commit(2).is_err(), "no third one");
+}
+
+#[test]
 fn a_project_moves_to_s3_by_its_settings() {
     let server = Server::start();
     let bucket = server.folder.path().join("lake");

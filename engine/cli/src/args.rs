@@ -247,7 +247,7 @@ pub(crate) struct BenchArgs {
     /// How many rows are generated
     #[arg(long, default_value_t = 1_000_000, conflicts_with = "asset")]
     pub(crate) rows: usize,
-    /// Types of IO managers: `parquet`, `ipc`, `csv`, `memory`
+    /// Types of IO managers: `parquet`, `delta`, `ipc`, `csv`, `postgres`, `memory`
     #[arg(long, value_delimiter = ',', default_value = "parquet")]
     pub(crate) managers: Vec<String>,
     /// Stores, such as `warehouse` or `s3://bucket/prefix` [default: that of the home]

@@ -53,6 +53,11 @@ fn ended(
     line
 }
 
+/// The line of what went wrong beside a step that has succeeded.
+fn warned(step: &str, warning: &str) -> String {
+    format!(" warning  {step}: {warning}")
+}
+
 /// One line an event.
 #[derive(Debug)]
 struct Plain {
@@ -78,6 +83,7 @@ impl Observer for Plain {
             Progress::StepRetrying { step, error, wait } => {
                 say(&format!("   retry  {step} in {}: {error}", elapsed(wait)));
             }
+            Progress::StepWarned { step, warning } => say(&warned(&step, &warning)),
             Progress::Stopping { reason } => say(&format!("stopping: {reason}")),
             _ => {}
         }
@@ -147,6 +153,7 @@ impl Observer for Live {
                 self.line(&ended(&step, state, (rows, bytes), elapsed, reason.as_deref()));
                 self.run.inc(1);
             }
+            Progress::StepWarned { step, warning } => self.line(&warned(&step, &warning)),
             Progress::Stopping { reason } => self.line(&format!("stopping: {reason}")),
             Progress::RunEnded { .. } => self.run.finish_and_clear(),
             _ => {}

@@ -130,6 +130,14 @@ pub enum Error {
         /// The nearest key.
         nearest: Option<String>,
     },
+    /// What other programs see of an asset could not be brought up to date in time.
+    #[error("the mirror of `{asset}` took longer than its limit of {} s", limit.as_secs())]
+    MirrorTimeout {
+        /// The asset.
+        asset: String,
+        /// How long it may take.
+        limit: std::time::Duration,
+    },
     /// A source cannot be read.
     #[error("source `{asset}` cannot be read")]
     Source {
@@ -160,7 +168,9 @@ impl Error {
             | Self::NoJob { .. }
             | Self::NoStep { .. }
             | Self::NotStored { .. } => ErrorKind::NotFound,
-            Self::Home { .. } | Self::Source { .. } => ErrorKind::Unavailable,
+            Self::Home { .. } | Self::Source { .. } | Self::MirrorTimeout { .. } => {
+                ErrorKind::Unavailable
+            }
         }
     }
 }

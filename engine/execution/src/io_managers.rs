@@ -11,7 +11,8 @@ use arrowsmith_io_ipc::IpcIoManager;
 use arrowsmith_io_manager::{Durability, IoManager, MemoryIoManager, OptionProblem, Store};
 use arrowsmith_io_parquet::{ParquetIoManager, ParquetOptions};
 
-const KINDS: [&str; 4] = ["parquet", "ipc", "csv", "memory"];
+/// The types of IO managers; `delta` and `postgres` are those of features.
+pub const IO_MANAGER_KINDS: [&str; 6] = ["parquet", "delta", "ipc", "csv", "postgres", "memory"];
 
 /// The manager of op outputs that name none.
 pub(crate) const OUTPUTS: &str = "outputs";
@@ -85,43 +86,44 @@ fn open_one(
         let message = format!("IO manager `{name}`: {message}");
         Diagnostic::error(Code::IoManager, message).at(settings.place.clone())
     };
-    match settings.kind.as_str() {
-        "memory" => {
-            let manager = MemoryIoManager::new();
-            let wrong = manager.check_options(&settings.options);
-            if wrong.is_empty() {
-                Ok(Arc::new(manager))
-            } else {
-                Err(wrong.into_iter().map(|w| problem(w.message)).collect())
-            }
-        }
-        "ipc" | "csv" => {
-            let store = open_store(settings, base, home).map_err(|e| vec![problem(e)])?;
-            let manager: Arc<dyn IoManager> = match settings.kind.as_str() {
-                "csv" => Arc::new(CsvIoManager::new(store)),
-                _ => Arc::new(IpcIoManager::new(store)),
-            };
-            let wrong = manager.check_options(&settings.options);
-            if wrong.is_empty() {
-                return Ok(manager);
-            }
-            let told = |w: OptionProblem| problem(w.message).did_you_mean(w.suggestion);
-            Err(wrong.into_iter().map(told).collect())
-        }
-        "parquet" | "" => {
-            let store = open_store(settings, base, home).map_err(|e| vec![problem(e)])?;
-            let options = ParquetOptions::default().with(&settings.options).map_err(|wrong| {
-                let told = |w: OptionProblem| problem(w.message).did_you_mean(w.suggestion);
-                wrong.into_iter().map(told).collect::<Vec<_>>()
-            })?;
-            Ok(Arc::new(ParquetIoManager::new(store, options)))
+    let told = |w: OptionProblem| problem(w.message).did_you_mean(w.suggestion);
+    let store = || open_store(settings, base, home).map_err(|e| vec![problem(e)]);
+    let parquet = || -> Result<_, Vec<Diagnostic>> {
+        let options = ParquetOptions::default().with(&settings.options);
+        options.map_err(|wrong| wrong.into_iter().map(told).collect())
+    };
+    let manager: Arc<dyn IoManager> = match settings.kind.as_str() {
+        "parquet" | "" => Arc::new(ParquetIoManager::new(store()?, parquet()?)),
+        #[cfg(feature = "delta")]
+        "delta" => Arc::new(arrowsmith_io_delta::DeltaIoManager::new(store()?, parquet()?)),
+        #[cfg(feature = "postgres")]
+        "postgres" => Arc::new(open_postgres(settings).map_err(|e| vec![problem(e)])?),
+        "ipc" => Arc::new(IpcIoManager::new(store()?)),
+        "csv" => Arc::new(CsvIoManager::new(store()?)),
+        "memory" => Arc::new(MemoryIoManager::new()),
+        other if IO_MANAGER_KINDS.contains(&other) => {
+            let message = format!("this binary was built without the feature `{other}`");
+            let hint = format!("`cargo build --features {other}` makes one with it");
+            return Err(vec![problem(message).help(hint)]);
         }
         other => {
-            let listed = KINDS.map(|kind| format!("`{kind}`")).join(" or ");
-            let message = format!("its type is {listed}, not `{other}`");
-            Err(vec![problem(message).did_you_mean(nearest(other, KINDS))])
+            let listed = IO_MANAGER_KINDS.map(|kind| format!("`{kind}`")).join(", ");
+            let message = format!("its type is one of {listed}, not `{other}`");
+            return Err(vec![problem(message).did_you_mean(nearest(other, IO_MANAGER_KINDS))]);
         }
-    }
+    };
+    let wrong = manager.check_options(&settings.options);
+    if wrong.is_empty() { Ok(manager) } else { Err(wrong.into_iter().map(told).collect()) }
+}
+
+#[cfg(feature = "postgres")]
+fn open_postgres(
+    settings: &IoManagerSettings,
+) -> Result<arrowsmith_io_postgres::PostgresIoManager, String> {
+    let missing = "it needs `store = \"postgres://user@host/database\"`";
+    let url = settings.store.as_deref().ok_or(missing)?;
+    arrowsmith_io_postgres::PostgresIoManager::open(url, &settings.store_settings)
+        .map_err(|e| e.to_string())
 }
 
 fn open_store(settings: &IoManagerSettings, base: &Path, home: &Path) -> Result<Store, String> {

@@ -51,6 +51,10 @@ impl Engine {
     /// Needed are current versions, those that a live run reads or has made, and those that an
     /// attempt is writing. Superseded versions and what failed attempts left behind go.
     pub async fn vacuum(&self, retention: Duration, dry_run: bool) -> Result<Vacuum> {
+        // What a mirror still shows would be missed.
+        if !dry_run {
+            self.mirror_all().await?;
+        }
         // The listing comes first: what begins after it is not in it.
         let mut found = Vec::new();
         for manager in self.resolved.io_managers.values() {

@@ -133,6 +133,7 @@ impl Engine {
             // What was appended becomes one table.
             rows += self.copy(run_id, key, to, manager, &current).await?;
         }
+        self.mirror_by(to, key).await?;
         Ok(Some(rows))
     }
 

@@ -53,6 +53,13 @@ pub enum Progress {
         /// How long it waits.
         wait: Duration,
     },
+    /// A step has succeeded, but something around it has not.
+    StepWarned {
+        /// The step.
+        step: String,
+        /// What, with all causes.
+        warning: String,
+    },
     /// A step came to its end.
     StepEnded {
         /// The step.

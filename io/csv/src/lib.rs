@@ -6,15 +6,16 @@
 //! that they come back equal, moments as RFC 3339, lists and structs as JSON. Columns of
 //! `partition_by` stay in the files; there are no options.
 
-mod text;
-
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::csv::{Writer, WriterBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrowsmith_io_manager::{
-    Error, FileEncoder, FileFormat, FileIoManager, FileScan, MapExec, Result,
+    Error, FileEncoder, FileFormat, FileIoManager, FileScan, MapExec, Result, from_texts, has_text,
+    to_texts,
 };
 use datafusion::common::config::CsvOptions;
 use datafusion::datasource::physical_plan::{CsvSource, FileScanConfigBuilder};
@@ -40,7 +41,7 @@ impl FileFormat for Csv {
     const ENDING: &'static str = "csv";
 
     fn check(&self, table: &str, schema: &Schema) -> Result<()> {
-        match schema.fields().iter().find(|field| !text::fits(field.data_type())) {
+        match schema.fields().iter().find(|field| !has_text(field.data_type())) {
             None => Ok(()),
             Some(field) => Err(Error::Unwritable {
                 table: table.to_owned(),
@@ -82,13 +83,37 @@ impl FileFormat for Csv {
         let schema = Arc::clone(&wanted);
         let decoded = move |batch: RecordBatch| {
             let columns = batch.columns().iter().zip(schema.fields());
-            let columns = columns.map(|(texts, field)| text::decode(texts, field));
+            let columns = columns.map(|(texts, field)| decode(texts, field));
             let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)
         };
         Ok(Arc::new(MapExec::new("DecodeExec", texts, &wanted, decoded)))
     }
+}
+
+const NULL: &str = "\\N";
+
+/// A column as texts, none of which is null.
+fn encode(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = to_texts(column)?;
+    let escaped = texts.iter().map(|text| match text {
+        None => NULL.to_owned(),
+        Some(text) if text.starts_with('\\') => format!("\\{text}"),
+        Some(text) => text.to_owned(),
+    });
+    Ok(Arc::new(StringArray::from_iter_values(escaped)))
+}
+
+/// Texts as a column of a type.
+fn decode(texts: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
+    let plain = texts.as_string::<i32>().iter().map(|text| match text {
+        Some(NULL) => None,
+        // The reader takes an empty text for null.
+        None => Some(""),
+        Some(text) => Some(text.strip_prefix('\\').unwrap_or(text)),
+    });
+    from_texts(&plain.collect(), field)
 }
 
 struct Encoder {
@@ -98,7 +123,7 @@ struct Encoder {
 
 impl FileEncoder for Encoder {
     fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        let columns = batch.columns().iter().map(text::encode).collect::<Result<Vec<_>, _>>();
+        let columns = batch.columns().iter().map(encode).collect::<Result<Vec<_>, _>>();
         let columns = columns.map_err(Error::query)?;
         let batch = RecordBatch::try_new(Arc::clone(&self.texts), columns).map_err(Error::query)?;
         // What was written before goes with it; a writer without a header goes on.

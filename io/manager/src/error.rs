@@ -133,6 +133,19 @@ pub enum Error {
         /// The store's URL.
         store: String,
     },
+    /// What a manager is built on, such as a database or a table log, has refused.
+    #[error("cannot {action} `{table}`")]
+    Backend {
+        /// A verb: `write`, `mirror`, `read`.
+        action: &'static str,
+        /// The table.
+        table: String,
+        /// What the caller can do.
+        kind: ErrorKind,
+        /// Its answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The rows cannot be stored as asked.
     #[error("`{table}` cannot be written: {reason}")]
     Unwritable {
@@ -156,6 +169,7 @@ impl Error {
             Self::Query { source } => query_kind(source),
             Self::Schema { .. } | Self::Damaged { .. } => ErrorKind::Data,
             Self::Missing { .. } => ErrorKind::NotFound,
+            Self::Backend { kind, .. } => *kind,
         }
     }
 

@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Result, StoredTable, TablePath, UnionTable, Version};
+use crate::{CurrentVersions, Result, StoredTable, TablePath, UnionTable, Version};
 
 /// Options of a manager as written in a definition, before the manager has looked at them.
 pub type Options = serde_json::Map<String, serde_json::Value>;
@@ -94,6 +94,21 @@ pub trait IoManager: fmt::Debug + Send + Sync {
 
     /// Removes a version and everything in its directory; returns the bytes that were freed.
     async fn remove(&self, entry: &VersionEntry) -> Result<u64>;
+
+    /// Whether other programs see the table under a name of its own, which
+    /// [`mirror`](Self::mirror) keeps current.
+    fn has_mirror(&self) -> bool {
+        false
+    }
+
+    /// Makes what other programs see of a table, such as a Delta log or a view, show what is
+    /// current. It may be repeated, and is never what Arrowsmith itself reads.
+    ///
+    /// # Errors
+    /// `Backend` or `Storage`; the mirror then shows what it has shown before.
+    async fn mirror(&self, _table: &TablePath, _current: &dyn CurrentVersions) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes sure that the store can be written, before work is begun.
     async fn probe(&self) -> Result<()>;

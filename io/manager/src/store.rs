@@ -18,7 +18,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::whole::WholeReads;
-use crate::{DurableLocal, Error, Result, VersionEntry};
+use crate::{DurableLocal, Error, Result, TablePath, VersionEntry};
 
 /// Whether an acknowledged write must survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -175,6 +175,22 @@ impl Store {
     pub fn path(&self, relative: &str) -> Result<Path> {
         Path::parse(format!("{}/{relative}", self.root))
             .map_err(|e| Error::storage(relative, e.into()))
+    }
+
+    /// The URL of the directory of a table, whose path is that of its objects.
+    ///
+    /// # Errors
+    /// `Url` if the store has none.
+    pub fn table_url(&self, table: &TablePath) -> Result<Url> {
+        let mut url = self.registry_url.clone();
+        let path = self.path(&table.to_string())?;
+        url.path_segments_mut()
+            .map_err(|()| bad(&self.shown, "it has no directories"))?
+            .pop_if_empty()
+            .extend(path.parts().map(|part| part.as_ref().to_owned()))
+            // A directory ends with a slash.
+            .push("");
+        Ok(url)
     }
 
     /// Makes the store known to a DataFusion runtime and returns the URL to scan with.

@@ -22,19 +22,27 @@ use crate::write::{Layout, arrange, write_files};
 pub struct ParquetIoManager {
     store: Store,
     options: ParquetOptions,
+    kind: &'static str,
 }
 
 impl ParquetIoManager {
     /// A manager that writes with `options` unless an asset says otherwise.
     pub fn new(store: Store, options: ParquetOptions) -> Self {
-        Self { store, options }
+        Self { store, options, kind: "parquet" }
+    }
+
+    /// The same files, in manifests that say that another kind of manager has written them: one
+    /// that builds on this one.
+    #[must_use]
+    pub fn on_behalf_of(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
     }
 }
 
 #[async_trait]
 impl IoManager for ParquetIoManager {
     fn kind(&self) -> &'static str {
-        "parquet"
+        self.kind
     }
 
     fn store_url(&self) -> String {

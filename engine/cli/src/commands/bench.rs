@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use arrowsmith_definitions::{IoManagerSettings, nearest};
-use arrowsmith_execution::{BenchResult, BenchRows, BenchWay, Engine, open_io_manager};
+use arrowsmith_execution::{
+    BenchResult, BenchRows, BenchWay, Engine, IO_MANAGER_KINDS, open_io_manager,
+};
 use arrowsmith_io_manager::Options;
 use serde_json::{Value, json};
 
@@ -14,7 +16,8 @@ use crate::args::{BenchArgs, BenchCommand, Format};
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, bytes, complain, count, print, print_document, say};
 
-const MANAGERS: [&str; 4] = ["parquet", "ipc", "csv", "memory"];
+/// What the URL of a database begins with.
+const DATABASE: &str = "postgres";
 
 pub(crate) async fn bench(context: &Context, command: BenchCommand) -> CommandResult {
     let BenchCommand::Io(args) = command;
@@ -90,14 +93,25 @@ fn ways(args: &BenchArgs, folder: &Path) -> CommandResult<Vec<BenchWay>> {
     };
     let mut ways: Vec<BenchWay> = Vec::new();
     for kind in &args.managers {
-        if !MANAGERS.contains(&kind.as_str()) {
-            let near =
-                nearest(kind, MANAGERS).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        if !IO_MANAGER_KINDS.contains(&kind.as_str()) {
+            let near = nearest(kind, IO_MANAGER_KINDS)
+                .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
             complain(&format!("there is no IO manager of type `{kind}`{near}"));
             return Err(Exit::Usage);
         }
-        let is_parquet = kind == "parquet";
-        let stores = if kind == "memory" { none() } else { each(&args.stores) };
+        let is_parquet = kind == "parquet" || kind == "delta";
+        let fits = |store: &&String| (kind == DATABASE) == store.starts_with(DATABASE);
+        let stores: Vec<String> = args.stores.iter().filter(fits).cloned().collect();
+        let stores = match (kind.as_str(), stores.as_slice()) {
+            ("memory", _) => none(),
+            (DATABASE, []) => {
+                complain("`--stores postgres://user@host/database` says where its tables go");
+                return Err(Exit::Usage);
+            }
+            // A matrix whose stores are all databases has no files in it.
+            (_, []) if !args.stores.is_empty() => continue,
+            _ => each(&stores),
+        };
         let codecs = if is_parquet { each(&args.compression) } else { none() };
         let groups = if is_parquet { each(&args.row_group_rows) } else { none() };
         let orders = if is_parquet { each(&args.sort_by) } else { none() };

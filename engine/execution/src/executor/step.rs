@@ -389,6 +389,7 @@ impl Work {
             Ok(Published::No(refusal)) => return Err(format!("it was not published: {refusal}")),
             Err(error) => return Err(format!("it was not published: {}", chain(&error))),
         }
+        self.mirror(&written).await;
         let (rows, bytes) = self.remember(written);
         let elapsed_ms = elapsed.as_secs_f64() * 1e3;
         tracing::info!(rows, bytes, elapsed_ms, "published");
@@ -417,6 +418,21 @@ impl Work {
             code_version: code.or_else(|| self.step.node.code_version.clone()),
             inputs: self.input_versions.clone(),
             metadata: metadata.get(&declared.name).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Lets other programs see what is published. It stays published if that fails, and the next
+    /// mirror of the asset shows it.
+    async fn mirror(&self, written: &Written) {
+        for output in &written.outputs {
+            let declared = self.step.node.output(&output.output);
+            let Some(resolved) = declared.and_then(|of| of.asset.as_ref()) else { continue };
+            if let Err(error) = self.run.engine.mirror(&resolved.asset.key).await {
+                let warning = chain(&error);
+                tracing::warn!(warning, "other programs do not see what was published");
+                let step = self.step.key.clone();
+                self.run.observer.notice(Progress::StepWarned { step, warning });
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Values as texts and back.
+//! Values as texts and back, for formats and databases that speak in text.
 
 use std::io::BufReader;
 use std::sync::Arc;
@@ -12,16 +12,15 @@ use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::FormatOptions;
 
-const NULL: &str = "\\N";
 /// The only column of a JSON line.
 const VALUE: &str = "v";
 
 /// Whether values of a type have a text from which they come back equal.
-pub(crate) fn fits(data_type: &DataType) -> bool {
+pub fn has_text(data_type: &DataType) -> bool {
     match data_type {
-        DataType::List(inner) | DataType::LargeList(inner) => fits(inner.data_type()),
-        DataType::Struct(fields) => fields.iter().all(|field| fits(field.data_type())),
-        DataType::Dictionary(_, value) => fits(value),
+        DataType::List(inner) | DataType::LargeList(inner) => has_text(inner.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| has_text(field.data_type())),
+        DataType::Dictionary(_, value) => has_text(value),
         other => {
             other.is_numeric()
                 || matches!(
@@ -45,36 +44,27 @@ fn options() -> CastOptions<'static> {
     CastOptions { safe: false, format_options: FormatOptions::default() }
 }
 
-/// A column as texts, none of which is null.
-pub(crate) fn encode(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let texts = if column.data_type().is_nested() {
-        json_texts(column)?
-    } else {
-        let texts = cast_with_options(column, &DataType::Utf8, &options())?;
-        let escaped = texts.as_string::<i32>().iter().map(|text| match text {
-            None => NULL.to_owned(),
-            Some(text) if text.starts_with('\\') => format!("\\{text}"),
-            Some(text) => text.to_owned(),
-        });
-        StringArray::from_iter_values(escaped)
-    };
-    Ok(Arc::new(texts))
+/// A column as texts: numbers and moments so that they come back equal, moments as RFC 3339, lists
+/// and structs as JSON. A null is null.
+///
+/// # Errors
+/// Arrow's, if a value has no text.
+pub fn to_texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
+    if column.data_type().is_nested() {
+        return json_texts(column);
+    }
+    Ok(cast_with_options(column, &DataType::Utf8, &options())?.as_string().clone())
 }
 
 /// Texts as a column of a type.
-pub(crate) fn decode(texts: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
-    let texts = texts.as_string::<i32>();
-    let plain = texts.iter().map(|text| match text {
-        Some(NULL) => None,
-        // The reader takes an empty text for null.
-        None => Some(""),
-        Some(text) => Some(text.strip_prefix('\\').unwrap_or(text)),
-    });
-    let plain: ArrayRef = Arc::new(plain.collect::<StringArray>());
+///
+/// # Errors
+/// Arrow's, if a text is no value of the type.
+pub fn from_texts(texts: &StringArray, field: &Field) -> Result<ArrayRef, ArrowError> {
     if field.data_type().is_nested() {
-        return from_json(&plain, field);
+        return from_json(texts, field);
     }
-    cast_with_options(&plain, field.data_type(), &options())
+    cast_with_options(texts, field.data_type(), &options())
 }
 
 fn json_texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
@@ -86,17 +76,13 @@ fn json_texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
     writer.finish()?;
     let text = String::from_utf8(writer.into_inner())
         .map_err(|error| ArrowError::ExternalError(error.into()))?;
-    let lines = text
-        .lines()
-        .enumerate()
-        .map(|(row, line)| if column.is_null(row) { NULL.to_owned() } else { line.to_owned() });
-    Ok(lines.map(Some).collect())
+    let lines = text.lines().enumerate();
+    Ok(lines.map(|(row, line)| (!column.is_null(row)).then_some(line)).collect())
 }
 
-fn from_json(texts: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
+fn from_json(texts: &StringArray, field: &Field) -> Result<ArrayRef, ArrowError> {
     let value = Field::new(VALUE, field.data_type().clone(), true);
     let schema = Arc::new(Schema::new(vec![value]));
-    let texts = texts.as_string::<i32>();
     let lines: Vec<&str> = texts.iter().map(|text| text.unwrap_or("{\"v\":null}")).collect();
     let text = lines.join("\n");
     let reader = ReaderBuilder::new(schema)
