@@ -446,3 +446,80 @@ fn a_killed_backfill_is_resumed_and_a_running_one_canceled_from_elsewhere() {
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     assert!(shown["backfill"]["assets"][0]["left"].as_u64() > Some(0), "{shown:#}");
 }
+
+/// What is carried over from day to day: each day reads the day before of the asset itself.
+const BALANCES: &str = r#"/* +++
+partitions = { daily = "2024-01-01", end = "2024-01-05", column = "day" }
+[columns]
+day = "date"
+balance = "bigint"
+[inputs]
+balances = { start_offset = -1, end_offset = -1 }
++++ */
+select s.day, s.n + coalesce(before.balance, 0) as balance
+from sums s left join balances before on before.day = s.day - interval '1 day'
+"#;
+
+#[test]
+fn an_asset_reads_its_own_earlier_windows_one_after_the_other() {
+    let project = Project::new(PROJECT);
+    project.write("assets/balances.sql", BALANCES);
+    project.ok(&["materialize"]);
+    let balances = "day,balance\n2024-01-01,3\n2024-01-02,6\n2024-01-03,10\n2024-01-04,15\n";
+    assert_eq!(csv(&project, "select * from balances order by day"), balances);
+
+    // A day that changes carries on as far as it is asked to.
+    let events = std::fs::read_to_string(project.path().join("data/events.csv")).expect("a file");
+    project.write("data/events.csv", &format!("{events}2024-01-01,c,100\n"));
+    project.ok(&["materialize", "events", "sums", "balances", "-p", "2024-01-01...2024-01-03"]);
+    let changed = "day,balance\n2024-01-01,103\n2024-01-02,106\n2024-01-03,110\n2024-01-04,15\n";
+    assert_eq!(csv(&project, "select * from balances order by day"), changed);
+    let plan = project.ok(&["plan", "balances", "-p", "2024-01-03...2024-01-04"]);
+    assert!(
+        plan.contains("balances[2024-01-03]") && plan.contains("balances[2024-01-04]"),
+        "{plan}"
+    );
+    project.ok(&["backfill", "start", "balances", "-p", "all"]);
+    assert!(csv(&project, "select * from balances order by day").ends_with("2024-01-04,115\n"));
+}
+
+#[test]
+fn what_is_missing_before_is_told_as_far_back_as_it_goes() {
+    let project = Project::new(PROJECT);
+    project.write("assets/balances.sql", BALANCES);
+    project.ok(&["materialize", "events", "sums"]);
+    let ran = project.run(&["materialize", "balances", "-p", "2024-01-03"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let needs = "`balances` needs 2 partitions of `balances` that are not materialized";
+    assert!(ran.err.contains(needs), "{}", ran.err);
+    let command = "`arrowsmith materialize balances --partition '2024-01-01...2024-01-03'`";
+    assert!(ran.err.contains(command), "{}", ran.err);
+    project.ok(&["materialize", "balances", "-p", "2024-01-01...2024-01-03"]);
+}
+
+#[test]
+fn an_asset_that_reads_itself_some_other_way_is_a_circle_with_a_hint() {
+    for (change, hint) in [
+        (
+            ("[inputs]\nbalances = { start_offset = -1, end_offset = -1 }\n", ""),
+            "earlier windows of time",
+        ),
+        (("end_offset = -1", "end_offset = 0"), "earlier windows of time"),
+        (
+            ("partitions = { daily", "metadata = { daily"),
+            "only an asset that is partitioned by time",
+        ),
+        (("[columns]\nday = \"date\"\nbalance = \"bigint\"\n", ""), "`[columns]`"),
+        (("day = \"date\"", "day = \"text\""), "is Date32, but is declared as Utf8"),
+        (
+            ("[inputs]", "dey = \"date\"\n[inputs]"),
+            "declares a column `dey`, which it does not have",
+        ),
+    ] {
+        let project = Project::new(PROJECT);
+        project.write("assets/balances.sql", &BALANCES.replace(change.0, change.1));
+        let ran = project.run(&["check"]);
+        assert_eq!(ran.code, 3, "{change:?}: {}", ran.err);
+        assert!(ran.err.contains(hint), "{change:?}: {}", ran.err);
+    }
+}

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrowsmith::arrow::array::RecordBatch;
+use arrowsmith::arrow::array::{AsArray, RecordBatch};
+use arrowsmith::arrow::datatypes::Int64Type;
+use arrowsmith::datafusion::functions_aggregate::expr_fn::max;
+use arrowsmith::datafusion::prelude::SessionContext;
 use arrowsmith::execution::{Engine, EngineOptions, PlanRequest, RunOptions, Silent};
 use arrowsmith::instance::RunStatus;
 use arrowsmith::prelude::*;
@@ -127,7 +130,7 @@ async fn run(repository: &Repository, folder: &TempDir) -> Arc<Engine> {
 
 async fn stored_rows(engine: &Engine, key: &str) -> Vec<RecordBatch> {
     let table = engine.table(&key.parse().expect("a key")).await.expect("a table");
-    let session = datafusion::prelude::SessionContext::new();
+    let session = SessionContext::new();
     session.read_table(table).expect("a frame").collect().await.expect("rows")
 }
 
@@ -306,4 +309,43 @@ async fn a_function_makes_the_partitions_that_it_is_asked_for() {
     assert!(reason.contains("`kind` is b belongs to another partition"), "{reason}");
     let report = ran("a,b", "generous").await.expect("a report");
     assert_eq!(report.status, RunStatus::Success);
+}
+
+/// The columns of its own earlier days are those of its result.
+#[tokio::test]
+async fn a_function_reads_its_own_day_before() {
+    #[derive(Columns, Debug, Clone, PartialEq)]
+    struct Day {
+        day: String,
+        doubled: i64,
+    }
+    #[asset]
+    fn doubling(context: AssetContext, doubling: Table<Day>) -> Vec<Day> {
+        let before = doubling.rows().map(|row| row.doubled).max().unwrap_or(1);
+        let days = context.partition_keys().into_iter();
+        days.map(|day| Day { day, doubled: before * 2 }).collect()
+    }
+    let days = Partitions::time(TimeWindows::new(
+        Cadence::Daily,
+        jiff::civil::datetime(2024, 1, 1, 0, 0, 0, 0),
+    ))
+    .by_column("day");
+    let before = PartitionMapping::TimeWindow { start_offset: -1, end_offset: -1 };
+    let asset = doubling::asset().with_partitions(days).with_mapping("doubling", before);
+    let folder = TempDir::new().expect("a folder");
+    let options = EngineOptions::new(folder.path()).without_instance();
+    let repository = Repository::new("days").with(asset);
+    let engine = Arc::new(Engine::open(&repository, options).await.expect("an engine"));
+    let set = "2024-01-01...2024-01-10".parse().expect("a set");
+    let request = PlanRequest::new("doubling").with_partitions(set);
+    let plan = engine.plan_request(&request).await.expect("a plan");
+    let (options, silent) = (RunOptions::default(), Arc::new(Silent));
+    let report = Arc::clone(&engine).run(plan, options, CancellationToken::new(), silent).await;
+    assert_eq!(report.expect("a report").steps.get("success"), Some(&10));
+    let key = "doubling".parse().expect("a key");
+    let rows = engine.table(&key).await.expect("a table");
+    let frame = SessionContext::new().read_table(rows).expect("a frame");
+    let largest = frame.aggregate(vec![], vec![max(col("doubled"))]).expect("a query");
+    let largest = largest.collect().await.expect("rows");
+    assert_eq!(largest[0].column(0).as_primitive::<Int64Type>().value(0), 1024);
 }

@@ -29,6 +29,9 @@ pub struct Asset {
     pub on_schema_change: SchemaChange,
     /// How its rows are cut into partitions, if they are.
     pub partitions: Option<Arc<Partitions>>,
+    /// The columns that it promises to have, in any order; one that differs is a mistake. `None`
+    /// promises nothing.
+    pub columns: Option<SchemaRef>,
     /// How often and how long it may try.
     pub policy: ExecutionPolicy,
     /// What it reads, in the order of declaration.
@@ -255,6 +258,7 @@ impl Asset {
             storage: StorageSpec::default(),
             materialized: Materialized::default(),
             on_schema_change: SchemaChange::default(),
+            columns: None,
             partitions: None,
             policy: ExecutionPolicy::default(),
             inputs,
@@ -328,6 +332,14 @@ impl Asset {
     #[must_use]
     pub fn with_partitions(mut self, partitions: Partitions) -> Self {
         self.partitions = Some(Arc::new(partitions));
+        self
+    }
+
+    /// The asset promising columns: one that its result does not have, or of another type, is a
+    /// problem of the project.
+    #[must_use]
+    pub fn with_columns(mut self, columns: SchemaRef) -> Self {
+        self.columns = Some(columns);
         self
     }
 

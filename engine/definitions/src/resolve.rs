@@ -1,5 +1,6 @@
 //! From definitions to a checked graph: names, circles, schemas, options.
 
+mod columns;
 mod graph;
 mod partitions;
 
@@ -89,9 +90,10 @@ impl Repository {
             problems.extend(lost);
             inputs.insert(&asset.key, found);
         }
-        let edges = assets
-            .keys()
-            .map(|key| (*key, inputs[key].iter().map(|input| &input.key).collect::<Vec<_>>()));
+        let edges = assets.iter().map(|(key, asset)| {
+            let read = inputs[key].iter().filter(|input| !partitions::is_earlier(asset, input));
+            (*key, read.map(|input| &input.key).collect::<Vec<_>>())
+        });
         let graph = match AssetGraph::try_new(edges) {
             Ok(graph) => graph,
             Err(cycles) => {
@@ -120,7 +122,8 @@ impl Repository {
                 }
                 problems.extend(wrong);
                 problems.extend(partitions::mapping_problems(asset, &inputs[key], &assets));
-                let schemas = input_schemas(&inputs[key], &resolved);
+                let own = found.as_ref().or(asset.columns.as_ref());
+                let schemas = columns::inputs(key, own, &inputs[key], &resolved);
                 problems.extend(check_problems(asset, found.as_ref(), &schemas));
                 schema = found;
             }
@@ -284,7 +287,19 @@ fn cycle_problem(cycle: &[AssetKey], assets: &BTreeMap<&AssetKey, &Asset>) -> Di
         diagnostic =
             if i == 0 { diagnostic.at(at).marked(text) } else { diagnostic.label(at, text) };
     }
-    diagnostic.help("take one of these reads out of the circle")
+    let own = cycle.first().filter(|_| cycle.len() == 1).map(|key| assets[key]);
+    match own.map(|asset| asset.partitions.is_some()) {
+        Some(true) => diagnostic.help(format!(
+            "it may read its own earlier windows of time: \
+             `[inputs]` `\"{}\" = {{ start_offset = -1, end_offset = -1 }}`",
+            cycle[0]
+        )),
+        Some(false) => diagnostic.help(
+            "only an asset that is partitioned by time may read itself, its earlier windows; \
+             one that adds to its rows is `materialized = \"append\"` and asks for `$watermark`",
+        ),
+        None => diagnostic.help("take one of these reads out of the circle"),
+    }
 }
 
 /// The assets with the inputs inside circles left out, so that the rest can still be checked.
@@ -347,26 +362,20 @@ fn check_asset(
             return (graph::output_schema(backing, output), typed_inputs(asset, inputs, resolved));
         }
     };
-    let schemas = input_schemas(inputs, resolved);
+    let own = columns::own(asset, &**compute, inputs, resolved);
+    let schemas = columns::inputs(&asset.key, own.as_ref(), inputs, resolved);
     let mut problems = typed_inputs(asset, inputs, resolved);
     let resolution = compute.resolve(&asset.key, &schemas);
     problems.extend(resolution.problems);
+    if own.is_none() && inputs.iter().any(|input| input.key == asset.key) {
+        return (None, vec![columns::undeclared(asset)]);
+    }
     if let Some(schema) = &resolution.schema {
+        problems.extend(columns::promise_problems(asset, schema));
         problems.extend(asset.storage_problems(schema));
         problems.extend(partitions::column_problems(asset, schema));
     }
     (resolution.schema, problems)
-}
-
-fn input_schemas<'a>(
-    inputs: &'a [ResolvedInput],
-    resolved: &'a HashMap<AssetKey, Arc<ResolvedAsset>>,
-) -> Vec<InputSchema<'a>> {
-    let schema = |key| resolved.get(key).and_then(|upstream| upstream.schema.as_ref());
-    inputs
-        .iter()
-        .map(|i| InputSchema { name: &i.name, key: &i.key, schema: schema(&i.key) })
-        .collect()
 }
 
 fn check_problems(

@@ -3,12 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use arrowsmith_definitions::{Asset, Code, Diagnostic, nearest};
 
 use crate::attributes::{read_attributes, read_storage_and_policy};
 use crate::check::{add_key_check, read_checks};
 use crate::document::{Reader, Text};
 use crate::partitions::{read_mapping, read_partitions};
+use crate::source::read_columns;
 
 /// The byte range of the TOML in the text of a SQL file, if it has front matter.
 ///
@@ -64,6 +66,10 @@ pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
     asset.attributes = read_attributes(&mut reader);
     read_storage_and_policy(&mut reader, asset);
     asset.partitions = read_partitions(&mut reader).map(Arc::new);
+    if let Some(columns) = reader.table("columns") {
+        let fields = read_columns(columns, &mut problems);
+        asset.columns = Some(Arc::new(Schema::new(fields)));
+    }
     read_inputs(&mut reader, asset);
     read_checks(&mut reader, &text, asset);
     add_key_check(asset);

@@ -7,4 +7,4 @@ mod settings;
 
 pub(crate) use files::FileSource;
 pub(crate) use schema_cache::SchemaCache;
-pub(crate) use settings::{Format, SourceSettings, read_sources};
+pub(crate) use settings::{Format, SourceSettings, read_columns, read_sources};

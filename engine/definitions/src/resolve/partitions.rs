@@ -6,7 +6,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::{IoManagers, ResolvedInput};
 use crate::partition::type_problem;
-use crate::{Asset, AssetKey, Body, Code, Diagnostic, Materialized, PartitionMapping, nearest};
+use crate::{
+    Asset, AssetKey, Body, Code, Diagnostic, DimensionKind, Materialized, PartitionMapping, nearest,
+};
 
 /// Problems of a definition, and of where its partitions are to be stored.
 pub(super) fn problems(asset: &Asset, manager: &str, managers: &IoManagers) -> Vec<Diagnostic> {
@@ -31,6 +33,25 @@ pub(super) fn problems(asset: &Asset, manager: &str, managers: &IoManagers) -> V
         );
     }
     problems
+}
+
+/// Whether an input is earlier windows of the asset that reads it, which closes no circle.
+pub(super) fn is_earlier(asset: &Asset, input: &ResolvedInput) -> bool {
+    let Some(partitions) = asset.partitions.as_ref().filter(|_| input.key == asset.key) else {
+        return false;
+    };
+    let is_time = |name: &str| {
+        let dimension = partitions.dimensions.iter().find(|dimension| dimension.name == name);
+        dimension.is_some_and(|of| matches!(of.kind, DimensionKind::Time(_)))
+    };
+    let is_before = |mapping: &PartitionMapping| matches!(mapping, PartitionMapping::TimeWindow { end_offset, .. } if *end_offset < 0);
+    match (&input.mapping, &*partitions.dimensions) {
+        (Some(PartitionMapping::Dimensions(map)), _) => {
+            map.iter().any(|(to, (from, how))| to == from && is_time(to) && is_before(how))
+        }
+        (Some(mapping), [only]) => is_time(&only.name) && is_before(mapping),
+        _ => false,
+    }
 }
 
 /// What a shape cannot go together with.

@@ -138,7 +138,7 @@ impl Planner<'_> {
         if self.made.contains_key(key) {
             return Ok(());
         }
-        let pieces = match self.cuts.pieces(key) {
+        let pieces = match self.cuts.pieces(&self.engine.resolved.assets[key]) {
             Some(pieces) => pieces.into_iter().map(Some).collect(),
             None => vec![None],
         };
@@ -276,11 +276,35 @@ impl Planner<'_> {
             }
         }
         let missing = left.difference(&upstream.materialized);
-        if !missing.is_empty() {
+        if !missing.is_empty() && *reader == input.key {
+            self.earlier_are_missing(input, missing);
+        } else if !missing.is_empty() {
             self.problems.push(partitions_not_materialized(reader, &input.key, upstream, &missing));
         }
         source.pinned = upstream.versions(&left).into_iter().collect();
         NodeSource::Partitions(Arc::new(source))
+    }
+
+    /// Tells all earlier partitions of an asset that it needs, and those that they need in turn.
+    fn earlier_are_missing(&mut self, input: &ResolvedInput, mut missing: PartitionSet) {
+        let key = &input.key;
+        let (of, asked) = (&self.cuts.of[key], &self.cuts.sets[key]);
+        loop {
+            let needed = self.cuts.required(self.engine, key, input, Some(&missing)).set;
+            let more = needed.difference(&of.materialized).difference(asked).difference(&missing);
+            if more.is_empty() {
+                break;
+            }
+            missing = missing.union(&more);
+        }
+        let mut problem = partitions_not_materialized(key, key, of, &missing);
+        let all = of.keys.expression(&missing.union(asked));
+        problem.helps = vec![format!(
+            "materialize them in one go: `arrowsmith materialize {key} --partition '{all}'`"
+        )];
+        if !self.problems.iter().any(|known| known.message == problem.message) {
+            self.problems.push(problem);
+        }
     }
 
     fn asset_node(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrowsmith_definitions::{
     AssetKey, BackfillPolicy, Code, Diagnostic, Materialized, PartitionExpr, PartitionKeys,
-    PartitionMapping, PartitionSet, Partitions, Required, ResolvedInput, StepPartitions,
+    PartitionMapping, PartitionSet, Partitions, Required, ResolvedAsset, ResolvedInput,
+    StepPartitions,
 };
 use arrowsmith_instance::VersionSummary;
 use arrowsmith_io_manager::Version;
@@ -149,7 +150,10 @@ impl Cuts {
     }
 
     /// The steps that make the chosen set of an asset: one, or as many as its policy says.
-    pub(super) fn pieces(&self, key: &AssetKey) -> Option<Vec<Arc<StepPartitions>>> {
+    ///
+    /// One that reads its own earlier windows makes them one after the other.
+    pub(super) fn pieces(&self, resolved: &ResolvedAsset) -> Option<Vec<Arc<StepPartitions>>> {
+        let key = &resolved.asset.key;
         let (partitions, set) = (self.of.get(key)?, self.sets.get(key)?);
         let step = |set: PartitionSet| StepPartitions {
             definition: Arc::clone(&partitions.definition),
@@ -158,6 +162,16 @@ impl Cuts {
         };
         let whole = step(set.clone());
         let pieces = match partitions.definition.policy {
+            _ if reads_itself(resolved) => {
+                let mut pieces = set.pieces(1);
+                let starts = |piece: &PartitionSet| {
+                    let window =
+                        piece.iter().next().and_then(|index| partitions.keys.window(index));
+                    window.map(|window| window.start)
+                };
+                pieces.sort_by_key(starts);
+                pieces
+            }
             _ if !whole.is_by_columns() => set.pieces(1),
             BackfillPolicy::SingleRun if set.is_empty() => Vec::new(),
             BackfillPolicy::SingleRun => vec![set.clone()],
@@ -172,6 +186,11 @@ impl Cuts {
             self.sets.iter().map(|(key, set)| (key.to_string(), self.of[key].keys.expression(set)));
         told.collect()
     }
+}
+
+/// Whether an asset reads earlier windows of itself.
+pub(super) fn reads_itself(resolved: &ResolvedAsset) -> bool {
+    resolved.inputs.iter().any(|input| input.key == resolved.asset.key)
 }
 
 type Told = Box<dyn Fn(&AssetKey) -> Diagnostic>;

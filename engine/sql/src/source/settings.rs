@@ -221,7 +221,7 @@ fn byte(reader: &mut Reader<'_>, key: &'static str) -> Option<u8> {
 }
 
 /// `name = "bigint"`, with `not null` behind it where the file has no nulls.
-fn read_columns(mut reader: Reader<'_>, problems: &mut Vec<Diagnostic>) -> Vec<Field> {
+pub(crate) fn read_columns(mut reader: Reader<'_>, problems: &mut Vec<Diagnostic>) -> Vec<Field> {
     let mut fields = Vec::new();
     for (name, span, value) in reader.rest() {
         let Some(declared) = value.as_str() else {
