@@ -523,3 +523,20 @@ fn an_asset_that_reads_itself_some_other_way_is_a_circle_with_a_hint() {
         assert!(ran.err.contains(hint), "{change:?}: {}", ran.err);
     }
 }
+
+#[test]
+fn an_input_may_be_read_as_far_as_it_is_there() {
+    let project = Project::new(PROJECT);
+    project.write("assets/pairs.sql", "/* +++\npartitions = { daily = \"2024-01-01\", end = \"2024-01-07\", column = \"day\" }\n[inputs]\nsums = { start_offset = -1, allow_missing = true }\n+++ */\nselect max(day) as day, sum(n) as n from sums having count(*) > 0");
+    project.ok(&["materialize", "events", "sums", "-p", "2024-01-01,2024-01-03"]);
+    // The day before is not materialized; the last day does not exist upstream.
+    project.ok(&["materialize", "pairs", "-p", "2024-01-03"]);
+    assert_eq!(csv(&project, "select * from pairs"), "day,n\n2024-01-03,4\n");
+    project.ok(&["materialize", "pairs", "-p", "2024-01-06"]);
+    project.write("assets/total.sql", "/* +++\n[inputs]\n\"raw.events\" = { allow_missing = 3 }\n+++ */\nselect count(*) as n from raw.events");
+    let ran = project.run(&["check"]);
+    assert!(ran.err.contains("`allow_missing` is true or false"), "{}", ran.err);
+    project.write("assets/total.sql", "/* +++\n[inputs]\n\"raw.events\" = { allow_missing = true }\n+++ */\nselect count(*) as n from raw.events");
+    let ran = project.run(&["check"]);
+    assert!(ran.err.contains("`raw.events` has no partitions"), "{}", ran.err);
+}

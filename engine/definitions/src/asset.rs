@@ -116,6 +116,8 @@ pub struct Input {
     pub io_manager: Option<String>,
     /// Which of its partitions are read; inferred from both definitions if it is open.
     pub mapping: Option<PartitionMapping>,
+    /// Whether partitions that do not exist or are not materialized are left out, and are no error.
+    pub allow_missing: bool,
     /// Where it is named.
     pub place: Option<Place>,
 }
@@ -129,6 +131,7 @@ impl Input {
             expects: None,
             io_manager: None,
             mapping: None,
+            allow_missing: false,
             place: None,
         }
     }
@@ -349,14 +352,24 @@ impl Asset {
     /// If it has no input of this name.
     #[must_use]
     pub fn with_mapping(mut self, input: &str, mapping: PartitionMapping) -> Self {
-        let found = self.inputs.iter_mut().find(|known| known.name == input);
-        let Some(found) = found else {
-            #[expect(clippy::panic, reason = "the inputs are written by the caller")]
-            {
-                panic!("asset `{}` has no input `{input}`", self.key)
-            }
-        };
-        found.mapping = Some(mapping);
+        self.input_mut(input).mapping = Some(mapping);
+        self
+    }
+
+    fn input_mut(&mut self, name: &str) -> &mut Input {
+        let found = self.inputs.iter_mut().find(|known| known.name == name);
+        #[expect(clippy::panic, reason = "the inputs are written by the caller")]
+        found.unwrap_or_else(|| panic!("asset `{}` has no input `{name}`", self.key))
+    }
+
+    /// The asset reading what there is of the partitions of an input, and no error if some are
+    /// missing.
+    ///
+    /// # Panics
+    /// If it has no input of this name.
+    #[must_use]
+    pub fn allowing_missing(mut self, input: &str) -> Self {
+        self.input_mut(input).allow_missing = true;
         self
     }
 

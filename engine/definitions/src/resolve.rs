@@ -68,6 +68,8 @@ pub struct ResolvedInput {
     pub io_manager: Option<String>,
     /// Which of its partitions are read, if the reader says so.
     pub mapping: Option<PartitionMapping>,
+    /// Whether partitions that are missing are left out.
+    pub allow_missing: bool,
 }
 
 impl Repository {
@@ -249,6 +251,7 @@ fn find_inputs(asset: &Asset, index: &KeyIndex) -> (Vec<ResolvedInput>, Vec<Diag
                 key,
                 io_manager: input.io_manager.clone(),
                 mapping: input.mapping.clone(),
+                allow_missing: input.allow_missing,
             }),
             Found::Several(keys) => {
                 lost.push(several(&input.reference.to_string(), &keys).at(place(asset, input)));

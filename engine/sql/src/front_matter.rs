@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use arrowsmith_definitions::{Asset, Code, Diagnostic, nearest};
 
+use serde_json::Value;
+
 use crate::attributes::{read_attributes, read_storage_and_policy};
 use crate::check::{add_key_check, read_checks};
 use crate::document::{Reader, Text};
@@ -80,7 +82,7 @@ pub(crate) fn read(text: &Text, asset: &mut Asset) -> Vec<Diagnostic> {
 /// `[inputs]`: which partitions of which input are read.
 fn read_inputs(reader: &mut Reader<'_>, asset: &mut Asset) {
     let Some(mut table) = reader.table("inputs") else { return };
-    for (name, span, value) in table.rest() {
+    for (name, span, mut value) in table.rest() {
         let names = asset.inputs.iter().map(|input| input.reference.to_string());
         let names: Vec<String> = names.collect();
         let Some(at) = names.iter().position(|known| *known == name) else {
@@ -88,7 +90,17 @@ fn read_inputs(reader: &mut Reader<'_>, asset: &mut Asset) {
             table.refuse_near(span, format!("the query reads no table `{name}`"), near);
             continue;
         };
-        asset.inputs[at].mapping = read_mapping(&mut table, &value, span);
+        let input = &mut asset.inputs[at];
+        let given = value.as_object_mut().and_then(|entry| entry.remove("allow_missing"));
+        match given.as_ref().map(Value::as_bool) {
+            Some(None) => table.refuse(span.clone(), "`allow_missing` is true or false"),
+            Some(Some(allowed)) => input.allow_missing = allowed,
+            None => {}
+        }
+        // Alone it leaves open which partitions are read.
+        if given.is_none() || value.as_object().is_some_and(|entry| !entry.is_empty()) {
+            input.mapping = read_mapping(&mut table, &value, span);
+        }
     }
     reader.problems.extend(table.finish());
 }

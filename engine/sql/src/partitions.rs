@@ -204,7 +204,7 @@ pub(crate) fn read_mapping(
 const MAPPINGS: &str = "which partitions of an input are read is `\"all\"`, `\"last\"`, \
                         `\"identity\"`, a list of keys, `{ start_offset = -6 }`, \
                         `{ keys = { \"mine\" = [\"theirs\"] } }` or `{ dimensions = { theirs = \
-                        \"mine\" } }`";
+                        \"mine\" } }`; `allow_missing = true` leaves out what is not there";
 
 fn mapping_of(value: &Value) -> Result<PartitionMapping, String> {
     let wrong = || MAPPINGS.to_owned();

@@ -119,7 +119,9 @@ pub(super) fn mapping_problems(
     let mut problems = Vec::new();
     let key = &asset.key;
     for (input, found) in asset.inputs.iter().zip(inputs) {
-        let Some(mapping) = &input.mapping else { continue };
+        if input.mapping.is_none() && !input.allow_missing {
+            continue;
+        }
         let place = input.place.clone().or_else(|| asset.place.clone());
         let problem = |why: String| {
             let message = format!("the partition mapping of `{}` in `{key}`: {why}", input.name);
@@ -130,7 +132,7 @@ pub(super) fn mapping_problems(
             problems.push(problem(format!("`{}` has no partitions", found.key)));
             continue;
         };
-        let PartitionMapping::Dimensions(map) = mapping else { continue };
+        let Some(PartitionMapping::Dimensions(map)) = &input.mapping else { continue };
         let theirs = || upstream.dimensions.iter().map(|dimension| dimension.name.as_str());
         let mine = || {
             let own = asset.partitions.iter().flat_map(|own| &own.dimensions);

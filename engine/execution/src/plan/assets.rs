@@ -249,7 +249,8 @@ impl Planner<'_> {
         let upstream = &self.cuts.of[&input.key];
         let set = piece.map(|piece| &piece.set);
         let required = self.cuts.required(self.engine, reader, input, set);
-        for missing in &required.nonexistent {
+        let nonexistent = required.nonexistent.iter().filter(|_| !input.allow_missing);
+        for missing in nonexistent {
             let message = format!(
                 "`{reader}` needs partition `{missing}` of `{}`, which does not exist",
                 input.key
@@ -276,9 +277,11 @@ impl Planner<'_> {
             }
         }
         let missing = left.difference(&upstream.materialized);
-        if !missing.is_empty() && *reader == input.key {
+        if missing.is_empty() || input.allow_missing {
+            // What is there is read.
+        } else if *reader == input.key {
             self.earlier_are_missing(input, missing);
-        } else if !missing.is_empty() {
+        } else {
             self.problems.push(partitions_not_materialized(reader, &input.key, upstream, &missing));
         }
         source.pinned = upstream.versions(&left).into_iter().collect();
