@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrowsmith::io::{Durability, Store, conformance};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -22,11 +27,47 @@ const SECRET: &str = "CANARY-of-the-tests";
 struct Server {
     folder: TempDir,
     address: SocketAddr,
+    requests: Arc<Requests>,
     _runtime: tokio::runtime::Runtime,
+}
+
+/// What was asked of a server so far.
+#[derive(Default)]
+struct Requests {
+    all: AtomicUsize,
+    parts: AtomicUsize,
+    /// Each one of so many is refused as too many; zero refuses none.
+    refuse_each: usize,
+}
+
+impl Requests {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        service: S3Service,
+    ) -> Result<s3s::HttpResponse, s3s::HttpError> {
+        let count = self.all.fetch_add(1, Ordering::Relaxed) + 1;
+        if request.uri().query().is_some_and(|query| query.contains("partNumber=")) {
+            self.parts.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.refuse_each > 0 && count.is_multiple_of(self.refuse_each) {
+            let text = "<Error><Code>SlowDown</Code></Error>".to_owned();
+            let mut refusal = s3s::HttpResponse::new(s3s::Body::from(text));
+            *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(refusal);
+        }
+        Service::call(&service, request).await
+    }
 }
 
 impl Server {
     fn start() -> Self {
+        Self::refusing(0)
+    }
+
+    /// A server that refuses each one of so many requests with 503.
+    fn refusing(refuse_each: usize) -> Self {
+        let requests = Arc::new(Requests { refuse_each, ..Requests::default() });
         let folder = TempDir::new().expect("a folder");
         std::fs::create_dir(folder.path().join("lake")).expect("a bucket");
         let files = s3s_fs::FileSystem::new(folder.path()).expect("a file system");
@@ -37,14 +78,20 @@ impl Server {
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
+        let asked = Arc::clone(&requests);
         runtime.spawn(async move {
             let http = Builder::new(TokioExecutor::new());
             while let Ok((socket, _)) = listener.accept().await {
-                let connection = http.serve_connection(TokioIo::new(socket), service.clone());
+                let (asked, service) = (Arc::clone(&asked), service.clone());
+                let answer = service_fn(move |request| {
+                    let (asked, service) = (Arc::clone(&asked), service.clone());
+                    async move { asked.answer(request, service).await }
+                });
+                let connection = http.serve_connection(TokioIo::new(socket), answer);
                 tokio::spawn(connection.into_owned());
             }
         });
-        Self { folder, address, _runtime: runtime }
+        Self { folder, address, requests, _runtime: runtime }
     }
 
     fn endpoint(&self) -> String {
@@ -116,6 +163,26 @@ fn the_flights_are_stored_on_s3_by_changing_one_line() {
     let files = run(&["files", "carrier_days"]);
     assert!(files.lines().count() == 28 && files.starts_with("s3://lake/warehouse/"), "{files}");
     run(&["fsck"]);
+}
+
+/// A file of more than ten megabytes goes up in parts, and a fifth of all requests is refused.
+#[test]
+fn a_server_that_wants_fewer_requests_is_asked_again_and_large_files_go_in_parts() {
+    let server = Server::refusing(5);
+    let project = Project::new(
+        "== arrowsmith.toml\n[project]\nname = \"large\"\n[io_managers.default]\n\
+         store = \"s3://lake/warehouse\"\ncompression = \"none\"\ndictionary = false\n\
+         == assets/large.sql\nselect value as n, sin(value) as a, cos(value) as b, tan(value) as c,\n\
+         sin(value + 0.5) as d, cos(value + 0.5) as e from generate_series(1, 700000)\n",
+    );
+    server.run(&project, &["materialize"]);
+    let parts = server.requests.parts.load(Ordering::Relaxed);
+    assert!(parts >= 2, "{parts} parts");
+    let sum = server.run(&project, &["query", "select sum(n) as n from large", "-f", "csv"]);
+    assert_eq!(sum, "n\n245000350000\n");
+    server.run(&project, &["fsck"]);
+    let all = server.requests.all.load(Ordering::Relaxed);
+    assert!(all > 10, "{all} requests, of which a fifth was refused");
 }
 
 #[test]
