@@ -9,7 +9,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{AssetKey, BoundInput, ComputeContext, ConfigSchema, Diagnostic, ResourceNeed};
+use crate::{AssetKey, BoundInput, ComputeContext, ConfigSchema, Diagnostic, Reads, ResourceNeed};
 
 /// Any error of a user's function.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -81,4 +81,6 @@ pub struct Resolution {
     pub schema: Option<SchemaRef>,
     /// Everything that is wrong.
     pub problems: Vec<Diagnostic>,
+    /// What the result depends on; unknown if it is open.
+    pub reads: Option<Reads>,
 }

@@ -37,6 +37,7 @@ mod materialized;
 mod ops;
 mod partition;
 mod policy;
+mod reads;
 mod reference;
 mod repository;
 mod resolve;
@@ -85,6 +86,7 @@ pub use partition::{
     check_partition_key,
 };
 pub use policy::{Backoff, ExecutionPolicy, Jitter, RetryPolicy};
+pub use reads::{Reads, Scan};
 pub use reference::AssetReference;
 pub use repository::{
     Definitions, IoManagerChoice, IoManagerSettings, Limits, LoadOptions, Loader, Repository,

@@ -38,6 +38,7 @@ mod partitions;
 mod plan;
 mod project;
 mod query;
+mod reads;
 mod settings;
 mod source;
 mod template;

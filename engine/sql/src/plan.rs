@@ -11,10 +11,10 @@ use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableProviderFilterPushDown,
+    TableSource, WindowUDF,
 };
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::DFParser;
@@ -46,9 +46,27 @@ impl std::fmt::Debug for InputTable {
 impl InputTable {
     fn source(&self) -> Arc<dyn TableSource> {
         match self {
-            Self::Columns(schema) => Arc::new(LogicalTableSource::new(Arc::clone(schema))),
+            Self::Columns(schema) => Arc::new(PlannedTable(Arc::clone(schema))),
             Self::Rows(table) => provider_as_source(Arc::clone(table)),
         }
+    }
+}
+
+/// A table of which only the columns are known. Filters are pushed to it as far as they go, so that
+/// an optimized plan tells what it would read.
+#[derive(Debug)]
+pub(crate) struct PlannedTable(SchemaRef);
+
+impl TableSource for PlannedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0)
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 }
 

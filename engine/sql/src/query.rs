@@ -29,6 +29,7 @@ use crate::parameters::{
     watermark_problems,
 };
 use crate::parse::{Query, first_word, span_place};
+use crate::reads::reads;
 use crate::{InputTable, Variables, diagnose, front_matter, plan_query, planning_session};
 
 /// A query that is checked against the schemas of its inputs, and planned over their versions.
@@ -145,7 +146,7 @@ impl SqlQuery {
         let mut problems = parameter_problems(&self.query, self.partitions.as_deref());
         problems.extend(watermark_problems(&self.query, &self.materialized));
         if !problems.is_empty() {
-            return Resolution { schema: None, problems };
+            return Resolution { problems, ..Resolution::default() };
         }
         let mut tables = HashMap::new();
         for input in inputs {
@@ -162,7 +163,8 @@ impl SqlQuery {
         let (plan, notes) = match self.plan(state, &tables, None) {
             Ok(planned) => planned,
             Err(error) => {
-                return Resolution { schema: None, problems: diagnose(&self.query, &error) };
+                let problems = diagnose(&self.query, &error);
+                return Resolution { problems, ..Resolution::default() };
             }
         };
         let notes = notes.iter();
@@ -170,17 +172,21 @@ impl SqlQuery {
         problems.extend(duplicate_columns(&self.query, plan.schema()));
         let taken = column_problems(&self.materialized, plan.schema().as_arrow());
         problems.extend(taken.into_iter().map(|problem| problem.at(self.query.beginning())));
-        let schema = match state.optimize(&plan) {
+        match state.optimize(&plan) {
             Ok(optimized) => {
                 let schema = output_schema(optimized.schema());
-                Some(stored_schema(&self.materialized, &schema))
+                let schema = Some(stored_schema(&self.materialized, &schema));
+                // Values of parameters are not known yet, and so are filters with them.
+                let known = !has_parameters(&self.query.statement) && !has_watermark(&self.query);
+                // Whatever cannot be said is not known, and means that the asset is built.
+                let reads = reads(&self.query, &plan, &optimized, known).ok();
+                Resolution { schema, problems, reads }
             }
             Err(error) => {
                 problems.extend(diagnose(&self.query, &error));
-                None
+                Resolution { problems, ..Resolution::default() }
             }
-        };
-        Resolution { schema, problems }
+        }
     }
 }
 

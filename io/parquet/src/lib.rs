@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `options.rs` | the options of TOML and of assets, as `WriterProperties` |
 //! | `write.rs` | plan → streams → files |
+//! | `prune.rs` | which files a filter leaves out by what the manifest says of them |
 //! | `hive.rs` | the columns that say into which directory a row goes |
 //! | `split.rs` | rows → pieces, one a directory |
 //! | `gather.rs` | pieces are gathered within a budget, then encoded directory by directory |
@@ -24,6 +25,7 @@ mod gather;
 mod hive;
 mod manager;
 mod options;
+mod prune;
 mod read;
 mod split;
 mod write;

@@ -1,8 +1,10 @@
 //! The read path: a manifest as a DataFusion table, without listing and without guessing.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrowsmith_io_manager::{Store, StoredFile, StoredTable};
 use async_trait::async_trait;
@@ -19,10 +21,12 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::prune::{KnownFiles, largest, smallest};
+
 /// A stored version as a table.
 ///
-/// Only the projected columns are read; filters are pushed into the scan, where partition values
-/// and statistics of the manifest leave out files, row-group and page statistics leave out rows,
+/// Only the projected columns are read. Partition values and statistics of the manifest leave out
+/// files before any is opened; filters are pushed into the scan, where row-group and page statistics leave out rows,
 /// and what remains is evaluated while decoding.
 pub(crate) struct StoredParquet {
     store: Store,
@@ -54,7 +58,11 @@ impl StoredParquet {
         Ok(Self { store, stored, places: places?, scanned })
     }
 
-    fn partitioned_file(&self, file: &StoredFile) -> Result<PartitionedFile> {
+    fn partitioned_file(
+        &self,
+        file: &StoredFile,
+        column_statistics: Vec<ColumnStatistics>,
+    ) -> Result<PartitionedFile> {
         let path = format!("{}/{}", self.stored.directory(), file.path);
         let location = self.store.path(&path).map_err(|e| DataFusionError::External(e.into()))?;
         let mut values = Vec::new();
@@ -62,35 +70,72 @@ impl StoredParquet {
             let text = file.partition.get(field.name()).cloned().flatten();
             values.push(scalar(text.as_deref(), field.data_type())?);
         }
-        let statistics = Arc::new(self.file_statistics(file));
-        let mut partitioned = PartitionedFile::new(String::new(), file.size_bytes);
-        partitioned.object_meta.location = location;
-        Ok(partitioned.with_partition_values(values).with_statistics(statistics))
-    }
-
-    /// Statistics over the columns of the files; those of hive columns follow from their values.
-    fn file_statistics(&self, file: &StoredFile) -> Statistics {
-        let column = |field: &Arc<arrow::datatypes::Field>| {
-            let Some(known) = file.columns.get(field.name()) else {
-                return ColumnStatistics::new_unknown();
-            };
-            let value = |text: &Option<String>| {
-                let parsed = text.as_deref().map(|t| scalar(Some(t), field.data_type()));
-                parsed.and_then(Result::ok).map_or(Precision::Absent, Precision::Exact)
-            };
-            let null_count = known.null_count.and_then(|n| usize::try_from(n).ok());
-            ColumnStatistics {
-                null_count: null_count.map_or(Precision::Absent, Precision::Exact),
-                min_value: value(&known.min),
-                max_value: value(&known.max),
-                ..ColumnStatistics::new_unknown()
-            }
-        };
-        Statistics {
+        let statistics = Statistics {
             num_rows: exact(file.row_count),
             total_byte_size: exact(file.size_bytes).to_inexact(),
-            column_statistics: self.scanned.file_schema().fields().iter().map(column).collect(),
-        }
+            column_statistics,
+        };
+        let mut partitioned = PartitionedFile::new(String::new(), file.size_bytes);
+        partitioned.object_meta.location = location;
+        Ok(partitioned.with_partition_values(values).with_statistics(Arc::new(statistics)))
+    }
+
+    /// The files that may have rows which a query wants, with what is known of the columns that it
+    /// names: a table of thousands of files and dozens of columns would else be told to the planner
+    /// value by value.
+    fn files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<Vec<PartitionedFile>> {
+        let schema = self.stored.schema.arrow();
+        let with_rows: Vec<_> = self.stored.files.iter().filter(|f| f.row_count > 0).collect();
+        let may_match = KnownFiles { files: &with_rows, schema }.may_match(state, filters)?;
+        let files = with_rows.into_iter().zip(may_match).filter(|(_, may_match)| *may_match);
+        let files: Vec<_> = files.map(|(file, _)| file).collect();
+        let mut named: HashSet<&str> =
+            filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
+        let projected =
+            projection.into_iter().flatten().map(|at| schema.field(*at).name().as_str());
+        named.extend(projected);
+        let is_named = |name: &str| projection.is_none() || named.contains(name);
+        let known = KnownFiles { files: &files, schema };
+        let columns = self.scanned.file_schema().fields().iter().map(|field| {
+            let name = field.name();
+            is_named(name).then(|| {
+                (known.extremes(name, smallest), known.extremes(name, largest), known.nulls(name))
+            })
+        });
+        let columns: Vec<_> = columns.collect();
+        let statistics = |row: usize| {
+            let of_column = |column: &Option<_>| match column {
+                None => ColumnStatistics::new_unknown(),
+                Some((min, max, nulls)) => column_statistics(row, (min, max), nulls),
+            };
+            columns.iter().map(of_column).collect()
+        };
+        let told = files.iter().enumerate();
+        told.map(|(row, file)| self.partitioned_file(file, statistics(row))).collect()
+    }
+}
+
+/// What is known of a column in the file of this row.
+fn column_statistics(
+    row: usize,
+    (min, max): (&Option<ArrayRef>, &Option<ArrayRef>),
+    nulls: &UInt64Array,
+) -> ColumnStatistics {
+    let value = |values: &Option<ArrayRef>| {
+        let values = values.as_ref().filter(|values| values.is_valid(row));
+        let value = values.and_then(|values| ScalarValue::try_from_array(values, row).ok());
+        value.map_or(Precision::Absent, Precision::Exact)
+    };
+    ColumnStatistics {
+        null_count: if nulls.is_valid(row) { exact(nulls.value(row)) } else { Precision::Absent },
+        min_value: value(min),
+        max_value: value(max),
+        ..ColumnStatistics::new_unknown()
     }
 }
 
@@ -160,14 +205,7 @@ impl TableProvider for StoredParquet {
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(reader));
 
-        let files: Result<Vec<_>> = self
-            .stored
-            .files
-            .iter()
-            .filter(|file| file.row_count > 0)
-            .map(|file| self.partitioned_file(file))
-            .collect();
-        let files = files?;
+        let files = self.files(state, projection, filters)?;
         let all: Vec<usize> = match projection {
             Some(columns) => columns.iter().map(|i| self.places[*i]).collect(),
             None => self.places.clone(),

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     Asset, AssetKey, AssetParam, BoxError, Compute, ComputeContext, ConfigSchema, Declaration,
-    InputSchema, IntoOutput, Resolution, ResourceNeed,
+    Input, InputSchema, IntoOutput, Reads, Resolution, ResourceNeed, Scan,
 };
 
 type Run = dyn Fn(ComputeContext) -> BoxFuture<'static, Result<Arc<dyn ExecutionPlan>, BoxError>>
@@ -93,6 +93,23 @@ impl FunctionAsset {
     }
 }
 
+impl FunctionAsset {
+    /// Typed inputs are read as far as their type goes, all others whole.
+    fn reads(&self, inputs: &[InputSchema<'_>]) -> Option<Reads> {
+        let all = |name: &str| inputs.iter().find(|input| input.name == name)?.schema.cloned();
+        let scan = |input: &Input| {
+            let schema = input.expects.clone().or_else(|| all(&input.name))?;
+            let columns = schema.fields().iter().map(|field| field.name().clone());
+            Some(Scan { input: input.name.clone(), columns: columns.collect(), filters: vec![] })
+        };
+        let scans = self.declaration.inputs.iter().map(scan).collect::<Option<_>>()?;
+        let resources = &self.declaration.resources;
+        let unknowable = (!resources.is_empty())
+            .then(|| "what its resources give may be something else each time".to_owned());
+        Some(Reads { code: self.code.clone()?, scans, unknowable })
+    }
+}
+
 impl fmt::Debug for FunctionAsset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FunctionAsset")
@@ -119,8 +136,9 @@ impl Compute for FunctionAsset {
         &self.declaration.resources
     }
 
-    fn resolve(&self, _key: &AssetKey, _inputs: &[InputSchema<'_>]) -> Resolution {
-        Resolution { schema: self.schema.clone(), problems: Vec::new() }
+    fn resolve(&self, _key: &AssetKey, inputs: &[InputSchema<'_>]) -> Resolution {
+        let reads = self.reads(inputs);
+        Resolution { schema: self.schema.clone(), problems: Vec::new(), reads }
     }
 
     async fn compute(&self, context: ComputeContext) -> Result<Arc<dyn ExecutionPlan>, BoxError> {

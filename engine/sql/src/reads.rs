@@ -1,0 +1,378 @@
+//! What a query depends on: its canonical plan, and what that scans.
+//!
+//! The canonical plan is the optimized one with columns by position instead of by name: formatting,
+//! comments, aliases and names of common table expressions are gone, and so are columns of inputs that
+//! the query does not read. A plan that has a node without a canonical form is told by its text.
+
+use arrow::datatypes::SchemaRef;
+use arrowsmith_definitions::{Reads, Scan};
+use datafusion::DATAFUSION_VERSION;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, plan_datafusion_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::WindowFunctionDefinition;
+use datafusion::logical_expr::{
+    Distinct, Expr, LogicalPlan, TableScan, Volatility, WindowFrameUnits,
+};
+
+use crate::parse::Query;
+use crate::plan::PlannedTable;
+
+/// Window functions whose result is the same for rows of the same place in the order.
+const RANKS: [&str; 4] = ["rank", "dense_rank", "percent_rank", "cume_dist"];
+/// Aggregates that depend on the order of rows unless they say one.
+const ORDERED: [&str; 6] =
+    ["array_agg", "string_agg", "first_value", "last_value", "nth_value", "any_value"];
+
+/// What the result of a query depends on.
+///
+/// `filters` says whether filters of scans are known; they are not while parameters stand in them.
+pub(crate) fn reads(
+    query: &Query,
+    planned: &LogicalPlan,
+    optimized: &LogicalPlan,
+    filters: bool,
+) -> Result<Reads> {
+    let mut scans = Vec::new();
+    optimized.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && is_input(scan)
+        {
+            scans.push(read_of(scan, filters)?);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let code = canonical(optimized).unwrap_or_else(|_| query.statement.to_string());
+    let columns = columns_of(optimized.schema());
+    // The release whose functions and operators compute the rows takes part.
+    let code = format!("datafusion {DATAFUSION_VERSION}: {code} -> {columns}");
+    Ok(Reads { code, scans, unknowable: unknowable(planned)? })
+}
+
+fn is_input(scan: &TableScan) -> bool {
+    scan.source.downcast_ref::<PlannedTable>().is_some()
+}
+
+fn read_of(scan: &TableScan, filters: bool) -> Result<Scan> {
+    let schema: SchemaRef = scan.source.schema();
+    let mut read = vec![false; schema.fields().len()];
+    match &scan.projection {
+        Some(columns) => columns.iter().for_each(|column| read[*column] = true),
+        None => read.fill(true),
+    }
+    for filter in &scan.filters {
+        for column in filter.column_refs() {
+            read[schema.index_of(&column.name)?] = true;
+        }
+    }
+    let names = schema.fields().iter().zip(read).filter(|(_, read)| *read);
+    let plain = |filter: &Expr| {
+        let plain = filter.clone().transform(|expr| {
+            Ok(match expr {
+                Expr::Column(column) => {
+                    Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+                }
+                other => Transformed::no(other),
+            })
+        });
+        plain.map(|found| found.data)
+    };
+    let kept = if filters { scan.filters.as_slice() } else { &[] };
+    Ok(Scan {
+        input: scan.table_name.to_string(),
+        columns: names.map(|(field, _)| field.name().clone()).collect(),
+        filters: kept.iter().map(plain).collect::<Result<_>>()?,
+    })
+}
+
+/// Why a plan may give other rows for the same inputs, if it may.
+fn unknowable(plan: &LogicalPlan) -> Result<Option<String>> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        if matches!(node, LogicalPlan::Limit(_)) {
+            found = Some("which rows are within its `limit` may depend on their order".to_owned());
+        }
+        if matches!(node, LogicalPlan::Distinct(Distinct::On(_))) {
+            found = Some("which rows `distinct on` keeps depends on their order".to_owned());
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if found.is_none() {
+                    found = unknowable_expr(expr);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+fn unknowable_expr(expr: &Expr) -> Option<String> {
+    let changes = |name: &str| format!("`{name}()` is something else each time");
+    let ordered = |name: &str| format!("`{name}` depends on the order of rows");
+    match expr {
+        Expr::ScalarFunction(function)
+            if function.func.signature().volatility != Volatility::Immutable =>
+        {
+            Some(changes(function.name()))
+        }
+        Expr::ScalarVariable(..) | Expr::Placeholder(_) => Some(changes("a variable")),
+        Expr::AggregateFunction(function) => {
+            let (name, params) = (function.func.name(), &function.params);
+            // Rows of the same place in the order may have other values, unless those are the order.
+            let is_sorted = params.order_by.first().map(|sort| &sort.expr) == params.args.first();
+            let is_ordered = ORDERED.contains(&name) && !is_sorted || name.starts_with("approx_");
+            is_ordered.then(|| ordered(name))
+        }
+        Expr::WindowFunction(function) => {
+            let name = function.fun.name();
+            let is_whole = match &function.fun {
+                WindowFunctionDefinition::WindowUDF(_) => RANKS.contains(&name),
+                WindowFunctionDefinition::AggregateUDF(_) => {
+                    let frame = &function.params.window_frame;
+                    let is_all = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
+                    !ORDERED.contains(&name) && (is_all || frame.units != WindowFrameUnits::Rows)
+                }
+            };
+            (!is_whole).then(|| ordered(name))
+        }
+        _ => None,
+    }
+}
+
+/// Names, types and nullability of the columns of a result.
+fn columns_of(schema: &DFSchema) -> String {
+    let columns = schema.fields().iter();
+    let columns = columns.map(|f| format!("{}:{}:{}", f.name(), f.data_type(), f.is_nullable()));
+    columns.collect::<Vec<_>>().join(",")
+}
+
+/// A plan without names, or an error if it has a part that has no such form.
+fn canonical(plan: &LogicalPlan) -> Result<String> {
+    let unknown = || plan_datafusion_err!("no canonical form");
+    let input = |inner: &LogicalPlan| canonical(inner);
+    Ok(match plan {
+        LogicalPlan::SubqueryAlias(alias) => input(&alias.input)?,
+        LogicalPlan::Subquery(subquery) => input(&subquery.subquery)?,
+        LogicalPlan::TableScan(scan) if is_input(scan) => {
+            let schema = scan.source.schema();
+            let fields = scan.projected_schema.fields().iter();
+            let fields = fields.map(|field| {
+                let nullable = schema.field_with_name(field.name()).is_ok_and(|f| f.is_nullable());
+                format!("{}:{}:{nullable}", field.name(), field.data_type())
+            });
+            let fields = fields.collect::<Vec<_>>().join(",");
+            let mut filters: Vec<String> =
+                scan.filters.iter().map(|filter| named(filter)).collect::<Result<_>>()?;
+            filters.sort();
+            format!("scan {}[{fields}] where {}", scan.table_name, filters.join(" and "))
+        }
+        LogicalPlan::Projection(node) => {
+            let exprs = positional(&node.expr, &[node.input.schema()])?;
+            format!("project {exprs}({})", input(&node.input)?)
+        }
+        LogicalPlan::Filter(node) => {
+            let predicate = positional([&node.predicate], &[node.input.schema()])?;
+            format!("filter {predicate}({})", input(&node.input)?)
+        }
+        LogicalPlan::Window(node) => {
+            let exprs = positional(&node.window_expr, &[node.input.schema()])?;
+            format!("window {exprs}({})", input(&node.input)?)
+        }
+        LogicalPlan::Aggregate(node) => {
+            let schema = [node.input.schema()];
+            let groups = positional(&node.group_expr, &schema)?;
+            let aggregates = positional(&node.aggr_expr, &schema)?;
+            format!("aggregate {groups} {aggregates}({})", input(&node.input)?)
+        }
+        LogicalPlan::Sort(node) => {
+            let schema = [node.input.schema()];
+            let keys = positional(node.expr.iter().map(|sort| &sort.expr), &schema)?;
+            let how: Vec<_> = node.expr.iter().map(|sort| (sort.asc, sort.nulls_first)).collect();
+            format!("sort {keys} {how:?} {:?}({})", node.fetch, input(&node.input)?)
+        }
+        LogicalPlan::Join(node) => {
+            let (left, right) = (node.left.schema(), node.right.schema());
+            let on_left = positional(node.on.iter().map(|(on, _)| on), &[left])?;
+            let on_right = positional(node.on.iter().map(|(_, on)| on), &[right])?;
+            let filter = positional(&node.filter, &[left, right])?;
+            format!(
+                "join {} {:?} {} on {on_left} {on_right} {filter}({}, {})",
+                node.join_type,
+                node.null_equality,
+                node.null_aware,
+                input(&node.left)?,
+                input(&node.right)?
+            )
+        }
+        LogicalPlan::Union(node) => {
+            let inputs =
+                node.inputs.iter().map(|inner| input(inner)).collect::<Result<Vec<_>>>()?;
+            format!("union({})", inputs.join(", "))
+        }
+        LogicalPlan::Distinct(Distinct::All(inner)) => format!("distinct({})", input(inner)?),
+        LogicalPlan::EmptyRelation(node) => {
+            format!("empty {} {}", node.produce_one_row, columns_of(&node.schema))
+        }
+        LogicalPlan::Values(node) => {
+            let rows = node.values.iter().map(|row| positional(row, &[]));
+            format!("values {}", rows.collect::<Result<Vec<_>>>()?.join(";"))
+        }
+        _ => return Err(unknown()),
+    })
+}
+
+/// Expressions with positions in the place of columns.
+fn positional<'a>(
+    exprs: impl IntoIterator<Item = &'a Expr>,
+    inputs: &[&datafusion::common::DFSchemaRef],
+) -> Result<String> {
+    let place = |column: &Column| -> Result<String> {
+        let mut offset = 0;
+        for schema in inputs {
+            if let Some(at) = schema.maybe_index_of_column(column) {
+                return Ok(format!("#{}", offset + at));
+            }
+            offset += schema.fields().len();
+        }
+        Err(plan_datafusion_err!("`{column}` is nowhere"))
+    };
+    let exprs = exprs.into_iter().map(|expr| replaced(expr, &place));
+    Ok(format!("[{}]", exprs.collect::<Result<Vec<_>>>()?.join(", ")))
+}
+
+/// A filter of a scan, whose columns have the names of the table.
+fn named(filter: &Expr) -> Result<String> {
+    replaced(filter, &|column: &Column| Ok(column.name.clone()))
+}
+
+/// An expression with other columns and without aliases, and the plans of its subqueries.
+fn replaced(expr: &Expr, name: &impl Fn(&Column) -> Result<String>) -> Result<String> {
+    let mut subqueries = Vec::new();
+    let replaced = expr.clone().transform_up(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(name(&column)?)))
+            }
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            Expr::Exists(ref exists) => {
+                subqueries.push(canonical(&exists.subquery.subquery)?);
+                Transformed::no(expr)
+            }
+            Expr::InSubquery(ref inside) => {
+                subqueries.push(canonical(&inside.subquery.subquery)?);
+                Transformed::no(expr)
+            }
+            Expr::ScalarSubquery(ref subquery) => {
+                subqueries.push(canonical(&subquery.subquery)?);
+                Transformed::no(expr)
+            }
+            Expr::SetComparison(_) | Expr::OuterReferenceColumn(..) => {
+                return Err(plan_datafusion_err!("no canonical form"));
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(format!("{}{}", replaced.data, subqueries.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::{InputTable, plan_query, planning_session};
+
+    fn of(sql: &str) -> Reads {
+        let file: Arc<Path> = Path::new("test.sql").into();
+        let query = Query::parse(&file, &sql.into()).expect("a query");
+        let int = |name| Field::new(name, DataType::Int64, true);
+        let schema = Arc::new(Schema::new(vec![int("a"), int("b"), int("c")]));
+        let tables: HashMap<String, InputTable> = ["t", "u"]
+            .map(|name| (name.to_owned(), InputTable::Columns(Arc::clone(&schema))))
+            .into();
+        let state = planning_session();
+        let (plan, _) = plan_query(&query, state, &tables).expect("a plan");
+        let optimized = state.optimize(&plan).expect("an optimized plan");
+        reads(&query, &plan, &optimized, true).expect("what it reads")
+    }
+
+    /// Each group is one query in several clothes; no two groups are the same.
+    #[test]
+    fn what_changes_nothing_is_not_code_and_what_does_is() {
+        let groups: [&[&str]; 12] = [
+            &["select a from t", "SELECT\n  a -- the first\nFROM t", "select x.a from t as x"],
+            &["select a as b from t"],
+            &["select b from t"],
+            &[
+                "select a from t where b > 1",
+                "with q as (select * from t) select a from q where 1 < b",
+            ],
+            &["select a from t where b > 2"],
+            &["select a from t where b >= 1"],
+            &["select sum(a) as s from t group by b", "select sum(x.a) s from t x group by x.b"],
+            &["select max(a) as s from t group by b"],
+            &["select t.a from t join u on t.a = u.a", "select y.a from t y join u z on y.a = z.a"],
+            &["select t.a from t left join u on t.a = u.a"],
+            &["select t.a from t join u on t.a = u.b"],
+            &[
+                "select a from t where a in (select b from u)",
+                "select a from t k where k.a in (select m.b from u m)",
+            ],
+        ];
+        let mut seen: Vec<String> = Vec::new();
+        for group in groups {
+            let codes: Vec<String> = group.iter().map(|sql| of(sql).code).collect();
+            for (sql, code) in group.iter().zip(&codes) {
+                assert_eq!(*code, codes[0], "{sql}");
+            }
+            assert!(!seen.contains(&codes[0]), "{}", group[0]);
+            seen.push(codes[0].clone());
+        }
+    }
+
+    #[test]
+    fn scans_are_columns_and_filters() {
+        let read = of("select sum(a) from t where b > 1 and a < c");
+        let [scan] = &*read.scans else { panic!("one scan") };
+        assert_eq!(scan.columns, ["a", "b", "c"]);
+        let filters: Vec<String> = scan.filters.iter().map(ToString::to_string).collect();
+        assert_eq!(filters, ["b > Int64(1)", "c > a"]);
+        assert_eq!(of("select count(*) from t").scans[0].columns, [""; 0]);
+        let both: Vec<Vec<String>> = of("select x.a from t x join t y on x.a = y.b")
+            .scans
+            .into_iter()
+            .map(|s| s.columns)
+            .collect();
+        assert_eq!(both, [["a"], ["b"]]);
+    }
+
+    #[test]
+    fn what_depends_on_more_than_rows_is_unknowable() {
+        for (sql, known) in [
+            ("select now() as x from t", false),
+            ("select random() as x from t", false),
+            ("select a from t limit 1", false),
+            ("select a from t order by a limit 1", false),
+            ("select row_number() over (order by a) as n from t", false),
+            ("select array_agg(a) as x from t", false),
+            ("select a from t where a = (select first_value(b) from u)", false),
+            ("select sum(a) over (order by b rows 1 preceding) as s from t", false),
+            ("select distinct on (a) a, b from t", false),
+            ("select array_agg(a order by b) as x from t", false),
+            ("select approx_median(a) as x from t", false),
+            ("select array_agg(a order by a) as x from t", true),
+            ("select rank() over (order by a) as n from t", true),
+            ("select sum(a) over (partition by b) as s from t", true),
+            ("select sum(a) over (order by b) as s from t", true),
+            ("select abs(a) as x from t", true),
+        ] {
+            assert_eq!(of(sql).unknowable.is_none(), known, "{sql}: {:?}", of(sql).unknowable);
+        }
+    }
+}
