@@ -68,18 +68,18 @@ fn queries_have_every_format() {
 fn a_plan_says_why() {
     let project = built();
     let why = |selection: &str| project.ok(&["plan", selection, "-f", "csv"]);
-    assert!(
-        why("top_customers").contains("marts.top_customers,selected"),
-        "{}",
-        why("top_customers")
-    );
+    assert_eq!(why("top_customers").lines().count(), 1, "nothing would run");
+    let forced = project.ok(&["plan", "top_customers", "--force", "-f", "csv"]);
+    assert!(forced.contains("marts.top_customers,selected"), "{forced}");
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
     let path = "assets/marts/top_customers.sql";
     project.write(
         path,
         "select customer, sum(amount) as spent, 1 as rank from staging.orders group by customer",
     );
     assert!(why("top_customers").contains("marts.top_customers,code changed"));
-    project.ok(&["materialize", "staging.orders"]);
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 4);
+    project.ok(&["materialize", "staging.orders", "--force"]);
     assert!(why("daily_revenue").contains("`staging.orders` has a newer version"));
 }
 
@@ -201,7 +201,7 @@ fn a_store_that_cannot_be_written_is_told_before_anything_runs() {
     let text = std::fs::read_to_string(project.path().join("arrowsmith.toml")).expect("a file");
     let lake = "\n[io_managers.default]\nstore = \"blocked/warehouse\"\n";
     project.write("arrowsmith.toml", &format!("{text}{lake}"));
-    fails(&project.run(&["materialize"]), 5, "cannot write to");
+    fails(&project.run(&["materialize", "--force"]), 5, "cannot write to");
     assert_eq!(project.ok(&["run", "list", "-f", "csv"]).lines().count(), 2, "no run was begun");
 }
 

@@ -335,6 +335,7 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
     let session = datafusion::prelude::SessionContext::new();
     let stored = manager.write(plan.expect("a plan"), session.task_ctx(), &target).await;
     let version = NewVersion {
+        provenance: None,
         asset: attempt.targets[0].asset.clone(),
         partitions: vec![],
         keeps_others: false,

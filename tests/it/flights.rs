@@ -65,9 +65,10 @@ fn days_are_made_again_one_by_one_from_the_months_that_they_need() {
     let week = "select flight_date, carrier, flights, round(mean_delay_7_days, 6) as mean from carrier_days \
                 where flight_date between '2013-02-27' and '2013-03-03' order by 1, 2";
     let before = project.ok(&["query", week, "-f", "csv"]);
-    let plan = project.ok(&["plan", "staging.flights", "carrier_days", "-p", "2013-03-02"]);
+    let plan =
+        project.ok(&["plan", "staging.flights", "carrier_days", "-p", "2013-03-02", "--force"]);
     assert!(plan.contains("staging.flights[2013-02...2013-03]"), "{plan}");
-    project.ok(&["materialize", "carrier_days", "-p", "2013-03-01...2013-03-02"]);
+    project.ok(&["materialize", "carrier_days", "-p", "2013-03-01...2013-03-02", "--force"]);
     assert_eq!(project.ok(&["query", week, "-f", "csv"]), before);
     assert_eq!(count("carrier_days", "materialized"), 365);
 }

@@ -11,6 +11,7 @@ mod examples;
 mod execution;
 mod faults;
 mod flights;
+mod fresh;
 mod in_process;
 mod incremental;
 mod interop;

@@ -474,7 +474,7 @@ fn an_asset_reads_its_own_earlier_windows_one_after_the_other() {
     project.ok(&["materialize", "events", "sums", "balances", "-p", "2024-01-01...2024-01-03"]);
     let changed = "day,balance\n2024-01-01,103\n2024-01-02,106\n2024-01-03,110\n2024-01-04,15\n";
     assert_eq!(csv(&project, "select * from balances order by day"), changed);
-    let plan = project.ok(&["plan", "balances", "-p", "2024-01-03...2024-01-04"]);
+    let plan = project.ok(&["plan", "balances", "-p", "2024-01-03...2024-01-04", "--force"]);
     assert!(
         plan.contains("balances[2024-01-03]") && plan.contains("balances[2024-01-04]"),
         "{plan}"

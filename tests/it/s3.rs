@@ -193,7 +193,7 @@ fn a_delta_table_is_kept_on_s3() {
          store = \"s3://lake/ware/house\"\n== assets/marts/one.sql\nselect 1 as x\n",
     );
     server.run(&project, &["materialize"]);
-    server.run(&project, &["materialize"]);
+    server.run(&project, &["materialize", "--force"]);
     let log = server.folder.path().join("lake/ware/house/marts/one/_delta_log");
     let commit = |n: u32| std::fs::read_to_string(log.join(format!("{n:020}.json")));
     let second = commit(1).expect("a second commit");

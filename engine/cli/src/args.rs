@@ -76,7 +76,7 @@ pub(crate) enum Command {
     /// Look at the assets of the project
     #[command(subcommand)]
     Asset(AssetCommand),
-    /// Compute assets and publish their tables
+    /// Compute assets that are missing or stale, and publish their tables
     Materialize {
         /// Which assets, such as `marts.delays`, `+delays`, `group:marts and not tag:slow` [default: all]
         selection: Vec<String>,
@@ -85,6 +85,9 @@ pub(crate) enum Command {
         /// Make incremental assets anew, as if nothing was stored
         #[arg(long)]
         full_refresh: bool,
+        /// Compute everything that is selected, also what is fresh
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         run: RunArgs,
     },
@@ -94,6 +97,12 @@ pub(crate) enum Command {
         selection: Vec<String>,
         #[command(flatten)]
         partitions: PartitionArgs,
+        /// As if everything that is selected was computed, also what is fresh
+        #[arg(long)]
+        force: bool,
+        /// End with 4 if something would run
+        #[arg(long)]
+        exit_code: bool,
         #[command(flatten)]
         format: FormatArgs,
     },

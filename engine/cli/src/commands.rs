@@ -38,17 +38,19 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             test::test(context, filter.as_deref(), format.format).await
         }
         Command::Asset(command) => asset::asset(context, command).await,
-        Command::Materialize { selection, partitions, full_refresh, run } => {
+        Command::Materialize { selection, partitions, full_refresh, force, run } => {
             let mut request = partitions::request(&selection, &partitions)?;
             request.full_refresh = full_refresh;
+            request.only_needed = !force;
             materialize::materialize(context, &request, run).await
         }
         Command::Backfill(command) => backfill::backfill(context, command).await,
         Command::Partitions(command) => partitions::partitions(context, command).await,
         Command::Job(command) => job::job(context, command).await,
-        Command::Plan { selection, partitions, format } => {
-            let request = partitions::request(&selection, &partitions)?;
-            plan::plan(context, &request, format.format).await
+        Command::Plan { selection, partitions, force, exit_code, format } => {
+            let mut request = partitions::request(&selection, &partitions)?;
+            request.only_needed = !force;
+            plan::plan(context, &request, exit_code, format.format).await
         }
         Command::Run(command) => run::run(context, command).await,
         Command::Show { asset, limit, partitions, format } => {

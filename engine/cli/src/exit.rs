@@ -16,6 +16,8 @@ pub enum Exit {
     Usage = 2,
     /// 3: the project is invalid.
     Invalid = 3,
+    /// 4: `plan --exit-code` has found that something would run.
+    Pending = 4,
     /// 5: storage or the instance cannot be reached.
     Environment = 5,
     /// 130: interrupted.

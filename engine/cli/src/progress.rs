@@ -28,6 +28,7 @@ fn style(state: StepState) -> (Style, &'static str) {
     match state {
         StepState::Success => (AnsiColor::Green.on_default(), "ok"),
         StepState::Failure => (AnsiColor::Red.on_default().bold(), "failed"),
+        StepState::Confirmed => (AnsiColor::Cyan.on_default(), "fresh"),
         StepState::Skipped => (AnsiColor::Yellow.on_default(), "skipped"),
         StepState::Canceled => (AnsiColor::Yellow.on_default(), "canceled"),
         _ => (Style::new(), "…"),

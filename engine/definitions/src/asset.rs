@@ -158,6 +158,17 @@ pub trait Source: fmt::Debug + Send + Sync {
         self.provider().await
     }
 
+    /// What stands for the state of its rows, and is another when they may have changed: of each of
+    /// some partitions, or of all of them under an empty key if there is no key. `None` if it is not
+    /// known.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being asked now.
+    async fn states(&self, keys: &[String]) -> Result<Option<BTreeMap<String, String>>, BoxError> {
+        let _ = keys;
+        Ok(None)
+    }
+
     /// Where it is, for people.
     fn location(&self) -> String;
 

@@ -57,6 +57,12 @@ pub trait CheckBody: fmt::Debug + Send + Sync {
         inputs: &[InputSchema<'_>],
     ) -> Vec<Diagnostic>;
 
+    /// Says what is checked, without where it is written, so that a change of it is one; `None` if
+    /// only its name is known.
+    fn code(&self) -> Option<String> {
+        None
+    }
+
     /// What is evaluated while the rows are written, if that is enough: then the version is not
     /// read back. `schema` is that of the rows.
     ///

@@ -14,7 +14,7 @@ use arrowsmith_io_manager::IoManager;
 use crate::reference::{Found, KeyIndex};
 use crate::{
     Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, PartitionMapping,
-    Problems, Repository, ResolvedUnitTest, ResourceDefinition, Severity, nearest,
+    Problems, Reads, Repository, ResolvedUnitTest, ResourceDefinition, Severity, nearest,
 };
 
 /// IO managers that are open, by name.
@@ -53,6 +53,8 @@ pub struct ResolvedAsset {
     pub inputs: Vec<ResolvedInput>,
     /// The columns, if they are known before it runs.
     pub schema: Option<SchemaRef>,
+    /// What its rows depend on, if that is known.
+    pub reads: Option<Arc<Reads>>,
     /// The name of its IO manager.
     pub io_manager: String,
 }
@@ -113,12 +115,12 @@ impl Repository {
             problems.extend(io_manager_problems(asset, &io_manager, io_managers));
             problems.extend(partitions::problems(asset, &io_manager, io_managers));
             problems.extend(partitions::shape_problems(asset));
-            let mut schema = None;
+            let (mut schema, mut reads) = (None, None);
             let reads_broken = inputs[key].iter().any(|input| broken.contains(&input.key));
             if reads_broken || broken.contains(key) {
                 broken.insert(&asset.key);
             } else {
-                let (found, wrong) = check_asset(asset, &inputs[key], &resolved);
+                let (found, consumed, wrong) = check_asset(asset, &inputs[key], &resolved);
                 if wrong.iter().any(|problem| problem.severity == Severity::Error) {
                     broken.insert(&asset.key);
                 }
@@ -128,11 +130,13 @@ impl Repository {
                 let schemas = columns::inputs(key, own, &inputs[key], &resolved);
                 problems.extend(check_problems(asset, found.as_ref(), &schemas));
                 schema = found;
+                reads = consumed.map(Arc::new);
             }
             let resolved_asset = ResolvedAsset {
                 asset: Arc::new(asset.clone()),
                 inputs: inputs[key].clone(),
                 schema,
+                reads,
                 io_manager,
             };
             resolved.insert(key.clone(), Arc::new(resolved_asset));
@@ -357,12 +361,13 @@ fn check_asset(
     asset: &Asset,
     inputs: &[ResolvedInput],
     resolved: &HashMap<AssetKey, Arc<ResolvedAsset>>,
-) -> (Option<SchemaRef>, Vec<Diagnostic>) {
+) -> (Option<SchemaRef>, Option<Reads>, Vec<Diagnostic>) {
     let compute = match &asset.body {
-        Body::External(source) => return (Some(source.schema()), Vec::new()),
+        Body::External(source) => return (Some(source.schema()), None, Vec::new()),
         Body::Computed(compute) => compute,
         Body::Graph { backing, output } => {
-            return (graph::output_schema(backing, output), typed_inputs(asset, inputs, resolved));
+            let schema = graph::output_schema(backing, output);
+            return (schema, None, typed_inputs(asset, inputs, resolved));
         }
     };
     let own = columns::own(asset, &**compute, inputs, resolved);
@@ -371,14 +376,14 @@ fn check_asset(
     let resolution = compute.resolve(&asset.key, &schemas);
     problems.extend(resolution.problems);
     if own.is_none() && inputs.iter().any(|input| input.key == asset.key) {
-        return (None, vec![columns::undeclared(asset)]);
+        return (None, None, vec![columns::undeclared(asset)]);
     }
     if let Some(schema) = &resolution.schema {
         problems.extend(columns::promise_problems(asset, schema));
         problems.extend(asset.storage_problems(schema));
         problems.extend(partitions::column_problems(asset, schema));
     }
-    (resolution.schema, problems)
+    (resolution.schema, resolution.reads, problems)
 }
 
 fn check_problems(

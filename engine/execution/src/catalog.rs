@@ -267,6 +267,7 @@ impl Engine {
 }
 
 /// Some partitions of a version, and the name of the IO manager that stored them.
+#[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) io_manager: String,
     pub(crate) stored: Arc<StoredTable>,

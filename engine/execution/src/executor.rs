@@ -290,7 +290,7 @@ impl Loop {
         self.states[end.at] = Some(end.state);
         self.begun.extend(end.begun);
         match end.state {
-            StepState::Success => {
+            StepState::Success | StepState::Confirmed => {
                 self.expand(end.at, &end.mapping_keys).await?;
                 self.release(end.at).await?;
             }

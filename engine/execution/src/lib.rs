@@ -25,6 +25,7 @@ mod engine;
 mod error;
 mod executor;
 mod expansion;
+mod fresh;
 mod history;
 mod in_process;
 mod io_managers;

@@ -182,6 +182,7 @@ async fn restorable(
     let inputs = label("inputs").and_then(|text| serde_json::from_str(&text).ok());
     let recovered = ("recovered".to_owned(), serde_json::Value::Bool(true));
     let version = NewVersion {
+        provenance: None,
         asset,
         partitions: if keeps_others {
             vec![appended_partition(&stored)]

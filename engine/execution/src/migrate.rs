@@ -178,6 +178,7 @@ impl Engine {
             code_version: newest.code_version.clone(),
             inputs: newest.inputs.clone(),
             metadata: newest.metadata.clone(),
+            provenance: None,
         };
         let publish = Publish {
             attempt_id: attempt.attempt_id,

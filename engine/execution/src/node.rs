@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use arrowsmith_definitions::{
     AssetKey, BoxError, Compute, ComputeContext, ExecutionPolicy, Hook, Materialized, Op, Outputs,
-    ResolvedAsset, ResourceNeed, StepPartitions,
+    PartitionKeys, PartitionMapping, ResolvedAsset, ResourceNeed, StepPartitions,
 };
 use arrowsmith_instance::OutputRecord;
 use arrowsmith_io_manager::Version;
 use serde_json::Value;
+
+use crate::fresh::Consumes;
 
 /// The work of a step, and how it hangs together with other steps.
 #[derive(Debug, Clone)]
@@ -31,6 +33,11 @@ pub(crate) struct Node {
     pub(crate) partitions: Option<Arc<StepPartitions>>,
     /// Whether an incremental asset is made anew, as if nothing was stored.
     pub(crate) full_refresh: bool,
+    /// What it consumes, if that is known; only then is it remembered what its versions are made of.
+    pub(crate) consumes: Option<Arc<Consumes>>,
+    /// The current version of each partition that it would make (index zero for one without
+    /// partitions), if it is not computed where that is fresh.
+    pub(crate) current: Option<Arc<BTreeMap<u32, Version>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,11 +98,31 @@ pub(crate) struct PartitionSource {
     pub(crate) external: Vec<String>,
     /// Whether it is everything that is current when the steps before have ended.
     pub(crate) is_all: bool,
+    /// Whether it is an asset that appends, whose versions together are all of it.
+    pub(crate) is_appended: bool,
+    /// What each partition of the reader needs of it; everything if it is open.
+    pub(crate) mapped: Option<Arc<Mapped>>,
+}
+
+/// A mapping between the partitions of a reader and of what it reads.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) mapping: PartitionMapping,
+    pub(crate) mine: Arc<PartitionKeys>,
+    pub(crate) theirs: Arc<PartitionKeys>,
 }
 
 impl PartitionSource {
     pub(crate) fn new(asset: AssetKey) -> Self {
-        Self { asset, made: Vec::new(), pinned: Vec::new(), external: Vec::new(), is_all: false }
+        Self {
+            asset,
+            made: Vec::new(),
+            pinned: Vec::new(),
+            external: Vec::new(),
+            is_all: false,
+            is_appended: false,
+            mapped: None,
+        }
     }
 
     /// The newest of the versions that are pinned.

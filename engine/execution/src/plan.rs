@@ -34,6 +34,9 @@ pub struct PlanRequest {
     pub partitions_of: BTreeMap<AssetKey, PartitionExpr>,
     /// Whether incremental assets are made anew, as if nothing was stored.
     pub full_refresh: bool,
+    /// Whether what is fresh is left out: assets and partitions whose current versions are what would
+    /// be computed again.
+    pub only_needed: bool,
 }
 
 impl PlanRequest {
@@ -66,6 +69,8 @@ pub struct Plan {
     pub environment: String,
     /// The steps.
     pub steps: Vec<Arc<Step>>,
+    /// How many tables and partitions were left out, because they are fresh.
+    pub fresh: u64,
     /// The job, if it is a plan of one.
     pub job: Option<String>,
     /// The run whose outputs it goes on with.
@@ -152,6 +157,7 @@ impl Plan {
             selection: String::new(),
             environment: environment.to_owned(),
             steps: Vec::new(),
+            fresh: 0,
             job: None,
             parent: None,
             root: None,

@@ -118,6 +118,11 @@ pub enum Event {
         /// How long it took, in microseconds.
         duration_us: u64,
     },
+    /// What the step would compute is what is current already.
+    StepConfirmed {
+        /// How long it took to find out, in microseconds.
+        duration_us: u64,
+    },
     /// The step failed for good.
     StepFailure {
         /// With all causes.
@@ -151,6 +156,7 @@ impl Event {
             Self::RunFailure { .. } => "RUN_FAILURE",
             Self::RunCanceled { .. } => "RUN_CANCELED",
             Self::StepStart { .. } => "STEP_START",
+            Self::StepConfirmed { .. } => "STEP_CONFIRMED",
             Self::LoadedInput { .. } => "LOADED_INPUT",
             Self::StepOutput { .. } => "STEP_OUTPUT",
             Self::HandledOutput { .. } => "HANDLED_OUTPUT",

@@ -12,10 +12,10 @@ use crate::sqlite::open;
 use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
-    BackfillId, BackfillRecord, BackfillStatus, EndAttempt, EndRun, EndStep, Error, EventRecord,
-    Materialization, NewAttempt, NewRun, NewVersion, OutputRecord, PartitionPointer,
-    PartitionTotals, Pointer, Publish, Published, ReplaceSteps, Result, RunId, RunRecord,
-    StepRecord, Tell, TimeMicros, VersionSummary,
+    BackfillId, BackfillRecord, BackfillStatus, DigestRecord, EndAttempt, EndRun, EndStep, Error,
+    EventRecord, Materialization, NewAttempt, NewRun, NewVersion, OutputRecord, PartitionPointer,
+    PartitionTotals, Pointer, Provenance, Publish, Published, ReplaceSteps, Result, RunId,
+    RunRecord, StepRecord, Tell, TimeMicros, VersionSummary,
 };
 
 /// One instance: runs, events and the catalog. Clones share what is kept.
@@ -239,6 +239,21 @@ impl Instance {
     /// What plans have to know of versions, in no order, without those that are not known.
     pub async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
         self.reader.version_summaries(versions).await
+    }
+
+    /// Remembers that versions are what would be made of other inputs as well.
+    pub async fn set_provenance(&self, of: Vec<(Version, Provenance)>) -> Result<()> {
+        self.done(Request::SetProvenance(of)).await
+    }
+
+    /// Remembers digests; those that are known stay.
+    pub async fn remember_digests(&self, digests: Vec<DigestRecord>) -> Result<()> {
+        self.done(Request::RememberDigests(digests)).await
+    }
+
+    /// All digests of versions that are known, in no order.
+    pub async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
+        self.reader.digests(versions).await
     }
 
     /// What is current in an environment of tables without partitions, by asset.

@@ -30,9 +30,9 @@ pub use event::{Event, EventRecord};
 pub use instance::Instance;
 pub use process::ProcessIdentity;
 pub use record::{
-    AttemptStatus, BackfillId, BackfillRecord, BackfillStatus, Materialization, OutputRecord,
-    PartitionPointer, PartitionTotals, Pointer, RunId, RunRecord, RunStatus, StepRecord, StepState,
-    TimeMicros, VersionSummary,
+    AttemptStatus, BackfillId, BackfillRecord, BackfillStatus, DigestRecord, Materialization,
+    OutputRecord, PartitionPointer, PartitionTotals, Pointer, Provenance, RunId, RunRecord,
+    RunStatus, StepRecord, StepState, TimeMicros, VersionSummary,
 };
 pub use request::{
     EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewPartition, NewRun, NewVersion, Publish,

@@ -11,8 +11,9 @@ use arrowsmith_io_manager::Version;
 use uuid::Uuid;
 
 use crate::{
-    AttemptStatus, BackfillId, BackfillRecord, EventRecord, Materialization, NewAttempt, NewRun,
-    OutputRecord, PartitionPointer, RunId, RunStatus, StepRecord, Target, TimeMicros,
+    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization,
+    NewAttempt, NewRun, OutputRecord, PartitionPointer, Provenance, RunId, RunStatus, StepRecord,
+    Target, TimeMicros,
 };
 
 /// Everything that is kept, shared by the writer and the readers.
@@ -24,6 +25,9 @@ struct State {
     runs: BTreeMap<RunId, Run>,
     attempts: HashMap<Uuid, Attempt>,
     versions: HashMap<Version, Materialization>,
+    provenance: HashMap<Version, Provenance>,
+    /// By version, partition and scan.
+    digests: BTreeMap<(Version, String, String), DigestRecord>,
     /// By environment, then by table.
     catalog: HashMap<String, HashMap<Target, Current>>,
     /// Environments and assets with current partitions.

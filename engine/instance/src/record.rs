@@ -110,6 +110,8 @@ words! {
         UpForRetry = "up_for_retry",
         /// Its output is published.
         Success = "success",
+        /// What it would compute is what is current already.
+        Confirmed = "confirmed",
         /// It failed for good.
         Failure = "failure",
         /// Something upstream of it failed.
@@ -302,6 +304,37 @@ pub struct VersionSummary {
     pub code_version: Option<String>,
     /// The versions that it was computed from.
     pub inputs: BTreeMap<String, Version>,
+    /// What it was made of, if that is known.
+    pub provenance: Option<Provenance>,
+}
+
+/// What a version was made of: where all of it is the same, so are the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// A hash of the code, and of whatever else of a definition changes rows.
+    pub code: String,
+    /// For each asset the versions that were read, each with the keys of their partitions; an empty
+    /// key is a whole table.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, BTreeMap<Version, Vec<String>>>,
+    /// For each source the state of each partition that was read; an empty key is all of it.
+    #[serde(default)]
+    pub sources: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A digest of what a computation reads of a version, or of a partition of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestRecord {
+    /// The version.
+    pub version: Version,
+    /// The key of the partition; empty for a whole table.
+    pub partition_key: String,
+    /// A hash of the columns and filters that are read.
+    pub scan: String,
+    /// Rows that are read.
+    pub row_count: u64,
+    /// The digest of those rows, in hexadecimal.
+    pub digest: String,
 }
 
 /// A backfill as it is remembered.

@@ -7,8 +7,8 @@ use arrowsmith_io_manager::{StoredTable, Version};
 use uuid::Uuid;
 
 use crate::{
-    AttemptStatus, BackfillId, BackfillRecord, Event, ProcessIdentity, RunId, RunStatus, StepState,
-    TimeMicros,
+    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, Event, ProcessIdentity, Provenance,
+    RunId, RunStatus, StepState, TimeMicros,
 };
 
 /// A run that begins.
@@ -107,6 +107,8 @@ pub struct NewVersion {
     pub inputs: BTreeMap<String, Version>,
     /// What the computation said about it.
     pub metadata: BTreeMap<String, serde_json::Value>,
+    /// What it was made of, if that is known.
+    pub provenance: Option<Provenance>,
 }
 
 /// What a step has emitted.
@@ -309,6 +311,8 @@ pub(crate) enum Request {
     Restore { environment: String, versions: Vec<NewVersion>, at: TimeMicros },
     SetDynamicPartitions { name: String, add: Vec<String>, remove: Vec<String>, at: TimeMicros },
     SaveBackfill(Box<BackfillRecord>),
+    SetProvenance(Vec<(Version, Provenance)>),
+    RememberDigests(Vec<DigestRecord>),
 }
 
 /// What the writer answers.

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 
 use crate::request::{Reply, Request};
 use crate::{
-    BackfillId, BackfillRecord, EventRecord, Materialization, OutputRecord, PartitionPointer,
-    PartitionTotals, Pointer, Result, RunId, RunRecord, StepRecord, TimeMicros, VersionSummary,
+    BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, StepRecord, TimeMicros,
+    VersionSummary,
 };
 
 /// Changes what is kept.
@@ -32,6 +33,7 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
         environment: &str,
     ) -> Result<BTreeMap<String, PartitionTotals>>;
     async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>>;
+    async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>>;
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>>;
     async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>>;
     async fn backfills_like(&self, digits: &str) -> Result<Vec<BackfillRecord>>;

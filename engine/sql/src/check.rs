@@ -192,6 +192,13 @@ impl CheckBody for SqlCheck {
         problems.into_iter().map(of).collect()
     }
 
+    fn code(&self) -> Option<String> {
+        Some(match &self.condition {
+            Condition::Expression(query) | Condition::Query(query) => query.statement.to_string(),
+            plain => format!("{plain:?}"),
+        })
+    }
+
     fn watch(&self, schema: &SchemaRef) -> Result<Option<Watch>, BoxError> {
         if let Condition::Expression(query) = &self.condition
             && let Some(aggregates) = aggregate::watch(query, schema)?

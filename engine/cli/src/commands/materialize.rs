@@ -21,10 +21,19 @@ pub(crate) async fn materialize(
     let engine = context.engine().await?;
     let plan = engine.plan_request(request).await.map_err(|e| fail(&e))?;
     if plan.is_empty() {
-        say("nothing to materialize: the selection holds no asset or partition to compute");
+        say(nothing(&plan));
         return Ok(Exit::Ok);
     }
     carry_out(context, &engine, plan, args).await
+}
+
+/// Why nothing is computed.
+pub(super) fn nothing(plan: &Plan) -> &'static str {
+    if plan.fresh > 0 {
+        "nothing to do: everything that is selected is fresh; `--force` computes it again"
+    } else {
+        "nothing to do: the selection holds no asset or partition to compute"
+    }
 }
 
 /// Runs a plan with progress, signals, and a last word on how it went.

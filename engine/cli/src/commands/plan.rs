@@ -3,6 +3,7 @@
 use arrowsmith_execution::PlanRequest;
 use serde_json::json;
 
+use super::materialize::nothing;
 use crate::Exit;
 use crate::args::Format;
 use crate::context::{CommandResult, Context, fail};
@@ -11,6 +12,7 @@ use crate::output::{Rows, say};
 pub(crate) async fn plan(
     context: &Context,
     request: &PlanRequest,
+    exit_code: bool,
     format: Format,
 ) -> CommandResult {
     let engine = context.engine().await?;
@@ -26,9 +28,9 @@ pub(crate) async fn plan(
         ]);
     }
     if plan.is_empty() && format == Format::Table {
-        say("nothing would run: the selection holds no asset or partition to compute");
+        say(nothing(&plan));
         return Ok(Exit::Ok);
     }
     rows.print(format)?;
-    Ok(Exit::Ok)
+    Ok(if exit_code && !plan.is_empty() { Exit::Pending } else { Exit::Ok })
 }

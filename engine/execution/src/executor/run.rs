@@ -1,11 +1,13 @@
 //! What the steps of one run share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrowsmith_definitions::{Body, BoundInput, BoxError, History, Resources};
-use arrowsmith_instance::{Event, RunId};
+use arrowsmith_definitions::{
+    AssetKey, Body, BoundInput, BoxError, History, PartitionSet, Resources,
+};
+use arrowsmith_instance::{Event, Provenance, RunId};
 use arrowsmith_io_manager::{StoredTable, Version};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunOptions;
 use crate::catalog::Part;
+use crate::fresh::{Candidate, provenance};
 use crate::history::InstanceHistory;
 use crate::node::{Node, NodeSource, PartitionSource};
 use crate::{Engine, Observer, Plan, Step};
@@ -55,8 +58,19 @@ type OutputKey = (usize, String, Option<String>);
 pub(super) struct Emission {
     pub(super) io_manager: String,
     pub(super) stored: Option<Arc<StoredTable>>,
+    /// Partitions that were fresh, and so were not computed.
+    pub(super) kept: Vec<Part>,
     /// The asset that it is, if it is one.
-    pub(super) asset: Option<String>,
+    pub(super) asset: Option<AssetKey>,
+}
+
+impl Emission {
+    /// All versions in which it is.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let io_manager = self.io_manager.clone();
+        let own = self.stored.clone().map(|stored| Part { io_manager, stored });
+        own.into_iter().chain(self.kept.iter().cloned())
+    }
 }
 
 /// The inputs of an attempt, and what is remembered of them.
@@ -216,6 +230,31 @@ impl Run {
         }
     }
 
+    /// What a step is made of, and which of its partitions are fresh; `None` if that is not known.
+    pub(super) async fn provenance(
+        &self,
+        step: &Step,
+    ) -> Result<Option<(Provenance, PartitionSet)>, BoxError> {
+        let node = &step.node;
+        let Some(consumes) = &node.consumes else { return Ok(None) };
+        let emitted = |at: usize, output: &str, mapping_key: Option<&str>| {
+            let emission =
+                self.emission(&(at, output.to_owned(), mapping_key.map(str::to_owned)))?;
+            let stored = emission.parts().map(|part| part.stored).collect();
+            Some((emission.asset?, stored))
+        };
+        let engine = &self.engine;
+        let found = provenance(engine, consumes, node, &self.plan.pinned, &emitted).await?;
+        let Some((now, needed)) = found else { return Ok(None) };
+        let Some(current) = &node.current else {
+            return Ok(Some((now, PartitionSet::default())));
+        };
+        let is_cut = node.partitions.is_some();
+        let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
+        let fresh = engine.fresh(&candidate, true).await?;
+        Ok(Some((now, fresh)))
+    }
+
     /// The inputs of a step: what this run emitted, what is pinned, and external tables.
     pub(super) async fn inputs(&self, step: &Step) -> Result<Inputs, BoxError> {
         let mut inputs = Inputs::default();
@@ -262,8 +301,8 @@ impl Run {
                 let Some(stored) = &emission.stored else { return Ok(None) };
                 let told = match &emission.asset {
                     Some(asset) => {
-                        versions.insert(asset.clone(), stored.version);
-                        asset.clone()
+                        versions.insert(asset.to_string(), stored.version);
+                        asset.to_string()
                     }
                     None => format!("{}.{output}", self.step(*at).key),
                 };
@@ -335,10 +374,14 @@ impl Run {
             }
         }
         for (at, output, keys) in of.made.iter().filter(|_| !of.is_all) {
-            let emission = self.emission(&(*at, output.clone(), None));
-            let stored = emission.as_ref().and_then(|emission| emission.stored.as_ref());
-            if let (Some(emission), Some(stored)) = (&emission, stored) {
-                parts.push(Part::new(&emission.io_manager, stored, keys));
+            let Some(emission) = self.emission(&(*at, output.clone(), None)) else { continue };
+            for Part { io_manager, stored } in emission.parts() {
+                let held: HashSet<&String> = stored.partitions.iter().collect();
+                let keys = keys.iter().filter(|key| held.contains(key));
+                let keys: Vec<String> = keys.cloned().collect();
+                if !keys.is_empty() {
+                    parts.push(Part::new(&io_manager, &stored, &keys));
+                }
             }
         }
         for (version, keys) in &of.pinned {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrowsmith_definitions::{
-    BoxError, ComputeContext, HookEvent, OutputMetadata, PermanentFailure, RetryRequested, StepInfo,
+    BoxError, ComputeContext, HookEvent, OutputMetadata, PartitionSet, PermanentFailure,
+    RetryRequested, StepInfo, StepPartitions,
 };
 use arrowsmith_instance::{
-    AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Publish, Published,
-    StepState, Target, Tell, TimeMicros,
+    AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Provenance, Publish,
+    Published, StepState, Target, Tell, TimeMicros,
 };
 use arrowsmith_io_manager::{StoredTable, Version};
 use datafusion::catalog::TableProvider;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use super::hooks::run_hooks;
 use super::run::{Emission, Inputs, Run};
 use crate::attempt::{AttemptInput, Written, attempt};
+use crate::catalog::Part;
 use crate::checks::Evaluated;
 use crate::error::chain;
 use crate::node::NodeOutput;
@@ -60,6 +62,8 @@ impl StepEnd {
 
 enum Outcome {
     Written(Written),
+    /// What is current is what it would compute.
+    Confirmed,
     Failed(Failed),
     Canceled,
 }
@@ -108,6 +112,10 @@ struct Work {
     loaded: Vec<Event>,
     /// Whether what is written comes behind what is stored already.
     appends: bool,
+    /// What it is made of, if that is known.
+    provenance: Option<Provenance>,
+    /// What of it is fresh and not computed again.
+    kept: Vec<Part>,
 }
 
 pub(super) async fn run_step(
@@ -141,6 +149,8 @@ pub(super) async fn run_step(
             input_versions: BTreeMap::new(),
             loaded: Vec::new(),
             appends: false,
+            provenance: None,
+            kept: Vec::new(),
         };
         let failed: Failed = match work.attempt().await {
             Outcome::Written(written) => {
@@ -159,6 +169,10 @@ pub(super) async fn run_step(
                     Err(error) => error.into(),
                 }
             }
+            Outcome::Confirmed => {
+                drop(held.take());
+                return work.confirmed().await;
+            }
             Outcome::Failed(failed) => failed,
             Outcome::Canceled => return work.canceled().await,
         };
@@ -174,6 +188,40 @@ pub(super) async fn run_step(
         held = hold(&run, &step).await;
         number += 1;
     }
+}
+
+/// A step with the partitions that are not fresh; `None` if nothing is left of it.
+fn without(step: &Step, fresh: &PartitionSet) -> Option<Step> {
+    let piece = step.node.partitions.as_deref()?;
+    let set = piece.set.difference(fresh);
+    if set.is_empty() {
+        return None;
+    }
+    let mut node = (*step.node).clone();
+    node.partitions = Some(Arc::new(StepPartitions { set, ..piece.clone() }));
+    Some(Step { node: Arc::new(node), ..step.clone() })
+}
+
+/// The versions that hold what is fresh of a step.
+async fn fresh_parts(run: &Run, step: &Step, fresh: &PartitionSet) -> Result<Vec<Part>, BoxError> {
+    let (Some(current), piece) = (&step.node.current, step.node.partitions.as_deref()) else {
+        return Ok(Vec::new());
+    };
+    let mut keys: BTreeMap<Version, Vec<String>> = BTreeMap::new();
+    for index in fresh.iter() {
+        let Some(version) = current.get(&index) else { continue };
+        let of_version = keys.entry(*version).or_default();
+        of_version.extend(piece.map(|piece| piece.keys.key(index)));
+    }
+    let mut parts = Vec::new();
+    for (version, keys) in keys {
+        let made = run.engine.version(version).await?.ok_or("a current version is known")?;
+        parts.push(match piece {
+            Some(_) => Part::new(&made.io_manager, &made.stored, &keys),
+            None => Part { io_manager: made.io_manager, stored: made.stored },
+        });
+    }
+    Ok(parts)
 }
 
 /// The rows that an incremental asset has stored already, unless it is to be made anew.
@@ -281,21 +329,33 @@ impl Work {
         let context = self.context();
         let (versions, loaded, appends) =
             (&mut self.input_versions, &mut self.loaded, &mut self.appends);
+        let (made_of, kept) = (&mut self.provenance, &mut self.kept);
         let work = caught(async {
+            let (mut step, mut context) = (step, context);
+            if let Some((now, fresh)) = run.provenance(&step).await? {
+                *made_of = Some(now);
+                if !fresh.is_empty() {
+                    *kept = fresh_parts(&run, &step, &fresh).await?;
+                    let Some(left) = without(&step, &fresh) else { return Ok(None) };
+                    context.partitions.clone_from(&left.node.partitions);
+                    step = Arc::new(left);
+                }
+            }
             let Inputs { bound, versions: found, loaded: told } = run.inputs(&step).await?;
             versions.clone_from(&found);
             *loaded = told;
-            let mut context = context.with_inputs(bound);
+            context = context.with_inputs(bound);
             context.previous = previous_of(&run, &step).await?;
             *appends = context.previous.is_some() && step.node.appends();
             let input = AttemptInput { context, version, input_versions: found, counters };
-            attempt(&run.engine, &step.node, input).await
+            attempt(&run.engine, &step.node, input).await.map(Some)
         });
         tokio::select! {
             biased;
             () = cancel.cancelled() => Outcome::Canceled,
             done = work => match done {
-                Ok(Ok(written)) => Outcome::Written(written),
+                Ok(Ok(Some(written))) => Outcome::Written(written),
+                Ok(Ok(None)) => Outcome::Confirmed,
                 Ok(Err(error)) => Outcome::Failed(error.into()),
                 Err(panic) => {
                     tracing::error!(backtrace = %panic.backtrace, "{panic}");
@@ -307,6 +367,28 @@ impl Work {
                 Outcome::Failed(format!("it took longer than its limit of {seconds} s").into())
             }
         }
+    }
+
+    /// Ends the step without a new version: what is current is what its readers read.
+    async fn confirmed(&self) -> StepEnd {
+        let duration_us = self.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        let event = Event::StepConfirmed { duration_us };
+        let reason = "what it reads and its code are the same";
+        self.end(AttemptStatus::Success, StepState::Confirmed, reason, event).await;
+        for declared in &self.step.node.outputs {
+            let mut kept = self.kept.clone();
+            // A whole table is one version.
+            let own = if self.step.node.partitions.is_none() { kept.pop() } else { None };
+            let emission = Emission {
+                io_manager: declared.io_manager.clone(),
+                stored: own.map(|part| part.stored),
+                kept,
+                asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.clone()),
+            };
+            self.run.remember((self.at, declared.name.clone(), None), emission);
+        }
+        self.notice_end(StepState::Confirmed, 0, 0, None);
+        StepEnd::new(self.at, StepState::Confirmed)
     }
 
     /// Fails for good.
@@ -417,6 +499,7 @@ impl Work {
             io_manager: declared.io_manager.clone(),
             code_version: code.or_else(|| self.step.node.code_version.clone()),
             inputs: self.input_versions.clone(),
+            provenance: self.provenance.clone(),
             metadata: metadata.get(&declared.name).cloned().unwrap_or_default(),
         }
     }
@@ -448,7 +531,8 @@ impl Work {
             let emission = Emission {
                 io_manager: declared.io_manager.clone(),
                 stored: output.stored,
-                asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.to_string()),
+                kept: self.kept.clone(),
+                asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.clone()),
             };
             self.run.remember((self.at, output.output, output.mapping_key), emission);
         }

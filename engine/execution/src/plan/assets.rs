@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::partitions::{Cuts, suffix};
 use super::reason::Inputs;
 use super::{Plan, PlanRequest, ResolvedConfig, Step, with_longest_paths};
+use crate::fresh::{Candidate, Consumes, provenance};
 use crate::node::{Node, NodeInput, NodeOutput, NodeSource, PartitionSource, Work};
 use crate::partitions::AssetPartitions;
 use crate::{Engine, Error, Result};
@@ -34,6 +35,8 @@ struct Planner<'a> {
     cuts: &'a Cuts,
     selected: &'a BTreeSet<AssetKey>,
     full_refresh: bool,
+    only_needed: bool,
+    left_out: u64,
     steps: Vec<Step>,
     /// The steps and outputs that make an asset: one, or one for each piece of its partitions.
     made: HashMap<AssetKey, Vec<Maker>>,
@@ -98,6 +101,8 @@ impl Engine {
             cuts: &cuts,
             selected: &selected,
             full_refresh: request.full_refresh,
+            only_needed: request.only_needed && !request.full_refresh,
+            left_out: 0,
             steps: Vec::new(),
             made: HashMap::new(),
             pinned: HashMap::new(),
@@ -122,6 +127,7 @@ impl Engine {
             environment: self.environment.clone(),
             partitions: cuts.told(),
             pinned: planner.pinned,
+            fresh: planner.left_out,
             steps: with_longest_paths(planner.steps),
             job: None,
             parent: None,
@@ -172,6 +178,23 @@ impl Planner<'_> {
                 let mut node = self.asset_node(resolved, compute, inputs);
                 node.partitions.clone_from(&piece);
                 node.full_refresh = self.full_refresh;
+                if self.only_needed {
+                    node.current = Some(Arc::new(self.current(key, piece.as_deref())));
+                    let fresh = self.fresh(&node).await?;
+                    self.left_out += fresh.len();
+                    let left = match &piece {
+                        None if !fresh.is_empty() => return Ok(()),
+                        Some(piece) if !fresh.is_empty() => piece.set.difference(&fresh),
+                        _ => PartitionSet::default(),
+                    };
+                    if let (Some(piece), false) = (&piece, fresh.is_empty()) {
+                        if left.is_empty() {
+                            return Ok(());
+                        }
+                        let piece = StepPartitions { set: left, ..(**piece).clone() };
+                        return Box::pin(self.add_piece(key, Some(Arc::new(piece)))).await;
+                    }
+                }
                 let behind = piece.as_deref().map(suffix).unwrap_or_default();
                 let at = self.push(key, format!("{key}{behind}"), node).await?;
                 let maker = Maker { at, output: RESULT.to_owned(), piece };
@@ -225,6 +248,7 @@ impl Planner<'_> {
     /// All rows of an asset that appends: what is current now, or when its step has ended.
     fn appended(&mut self, reader: &AssetKey, key: &AssetKey, versions: &[Version]) -> NodeSource {
         let mut source = PartitionSource::new(key.clone());
+        source.is_appended = true;
         for maker in self.made.get(key).into_iter().flatten() {
             source.made.push((maker.at, maker.output.clone(), Vec::new()));
             source.is_all = true;
@@ -262,6 +286,7 @@ impl Planner<'_> {
             )));
         }
         let mut source = PartitionSource::new(input.key.clone());
+        source.mapped = self.cuts.mapped(reader, input).map(Arc::new);
         if self.engine.resolved.assets[&input.key].asset.is_external() {
             source.external = upstream.keys.texts(&required.set);
             return NodeSource::Partitions(Arc::new(source));
@@ -310,6 +335,33 @@ impl Planner<'_> {
         }
     }
 
+    /// The versions that are current of what a node would make.
+    fn current(&self, key: &AssetKey, piece: Option<&StepPartitions>) -> BTreeMap<u32, Version> {
+        if let (Some(piece), Some(of)) = (piece, self.cuts.of.get(key)) {
+            let version = |index| Some((index, of.current(index)?.version));
+            return piece.set.iter().filter_map(version).collect();
+        }
+        let newest = match self.cuts.appended.get(key) {
+            Some(versions) => versions.last().copied(),
+            None => self.pointers.get(key.as_str()).map(|pointer| pointer.version),
+        };
+        newest.into_iter().map(|version| (0, version)).collect()
+    }
+
+    /// The partitions of a node that are known to be fresh before anything runs.
+    async fn fresh(&self, node: &Node) -> Result<PartitionSet> {
+        let none = PartitionSet::default();
+        let Some(consumes) = &node.consumes else { return Ok(none) };
+        let emitted = |_, _: &str, _: Option<&str>| None;
+        let found = provenance(self.engine, consumes, node, &self.pinned, &emitted).await;
+        // A source that cannot be asked is told by the step that reads it.
+        let Ok(Some((now, needed))) = found else { return Ok(none) };
+        let Some(current) = &node.current else { return Ok(none) };
+        let is_cut = node.partitions.is_some();
+        let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
+        self.engine.fresh(&candidate, false).await
+    }
+
     fn asset_node(
         &self,
         resolved: &Arc<ResolvedAsset>,
@@ -320,7 +372,8 @@ impl Planner<'_> {
         let mut policy = asset.policy.clone();
         policy.retry = policy.retry.or(self.extras.retry);
         let config = self.extras.config.get("ops").and_then(|ops| ops.get(asset.key.as_str()));
-        let config = config.and_then(|entry| entry.get("config")).cloned();
+        let config = config.and_then(|entry| entry.get("config")).cloned().unwrap_or_default();
+        let consumes = Consumes::of(&self.engine.resolved, resolved, &config);
         Node {
             work: Work::Asset(Arc::clone(compute)),
             inputs,
@@ -333,7 +386,7 @@ impl Planner<'_> {
             }],
             pool: policy.pool.clone(),
             policy,
-            config: Arc::new(config.unwrap_or_default()),
+            config: Arc::new(config),
             resources: compute.resources().to_vec(),
             hooks: [&*asset.hooks, &*self.extras.hooks].concat(),
             code_version: None,
@@ -341,6 +394,8 @@ impl Planner<'_> {
             mapping_key: None,
             partitions: None,
             full_refresh: false,
+            consumes: consumes.map(Arc::new),
+            current: None,
         }
     }
 

@@ -77,6 +77,8 @@ fn node(flat: &FlatNode, inputs: Vec<NodeInput>, config: &Value, first: usize) -
         mapping_key: None,
         partitions: None,
         full_refresh: false,
+        consumes: None,
+        current: None,
     }
 }
 

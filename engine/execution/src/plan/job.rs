@@ -65,6 +65,7 @@ impl Engine {
                     Step { key, reason, after, reads: Vec::new(), longest_path, node }
                 });
                 Plan {
+                    fresh: 0,
                     selection: request.select.clone().unwrap_or_else(|| "*".to_owned()),
                     environment: self.environment.clone(),
                     steps: with_longest_paths(steps.collect()),

@@ -13,6 +13,7 @@ use arrowsmith_io_manager::Version;
 use jiff::Timestamp;
 
 use super::PlanRequest;
+use crate::node::Mapped;
 use crate::partitions::AssetPartitions;
 use crate::{Engine, Result};
 
@@ -147,6 +148,18 @@ impl Cuts {
                 mapping.required(&keys.all(), &keys, &upstream.keys)
             }
         }
+    }
+
+    /// What each partition of a reader needs of an upstream asset, if both have some.
+    pub(super) fn mapped(&self, reader: &AssetKey, input: &ResolvedInput) -> Option<Mapped> {
+        let (mine, theirs) = (self.of.get(reader)?, self.of.get(&input.key)?);
+        let inferred =
+            || PartitionMapping::inferred(Some(&mine.definition), Some(&theirs.definition));
+        Some(Mapped {
+            mapping: input.mapping.clone().unwrap_or_else(inferred),
+            mine: Arc::clone(&mine.keys),
+            theirs: Arc::clone(&theirs.keys),
+        })
     }
 
     /// The steps that make the chosen set of an asset: one, or as many as its policy says.

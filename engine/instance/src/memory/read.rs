@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use super::{Memory, Run};
 use crate::storage::Reader;
 use crate::{
-    AttemptStatus, BackfillId, BackfillRecord, EventRecord, Materialization, OutputRecord,
-    PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, RunStatus, StepRecord,
-    TimeMicros, VersionSummary,
+    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization,
+    OutputRecord, PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, RunStatus,
+    StepRecord, TimeMicros, VersionSummary,
 };
 
 #[async_trait]
@@ -86,9 +86,20 @@ impl Reader for Memory {
                 run_id: made.run_id,
                 code_version: made.code_version.clone(),
                 inputs: made.inputs.clone(),
+                provenance: state.provenance.get(version).cloned(),
             })
         };
         Ok(versions.iter().filter_map(summary).collect())
+    }
+
+    async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
+        let state = self.lock();
+        let of_version = |version: &Version| {
+            let from = (*version, String::new(), String::new());
+            let known = state.digests.range(from..).take_while(move |(key, _)| key.0 == *version);
+            known.map(|(_, of)| of.clone()).collect::<Vec<_>>()
+        };
+        Ok(versions.iter().flat_map(of_version).collect())
     }
 
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {

@@ -57,6 +57,13 @@ impl State {
                 let restored = versions.iter().map(|new| self.restore(environment, new, *at));
                 return Reply::Restored(restored.sum());
             }
+            Request::SetProvenance(of) => self.provenance.extend(of.iter().cloned()),
+            Request::RememberDigests(digests) => {
+                for of in digests {
+                    let key = (of.version, of.partition_key.clone(), of.scan.clone());
+                    self.digests.entry(key).or_insert_with(|| of.clone());
+                }
+            }
             Request::SetDynamicPartitions { name, add, remove, .. } => {
                 let keys = self.dynamic_partitions.entry(name.clone()).or_default();
                 keys.retain(|key| !remove.contains(key));
@@ -200,6 +207,7 @@ impl State {
 
     fn make_current(&mut self, environment: &str, new: &NewVersion, made: Materialization) {
         let (version, published_at) = (new.stored.version, made.created_at);
+        self.provenance.extend(new.provenance.clone().map(|of| (version, of)));
         self.versions.insert(version, made);
         let catalog = self.catalog.entry(environment.to_owned()).or_default();
         // A table that is cut otherwise than before has only the new pieces.

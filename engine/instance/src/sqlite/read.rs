@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::write::word;
 use crate::storage::Reader;
 use crate::{
-    BackfillId, BackfillRecord, Error, EventRecord, Materialization, OutputRecord,
-    PartitionPointer, PartitionTotals, Pointer, ProcessIdentity, Result, RunId, RunRecord,
-    StepRecord, TimeMicros, VersionSummary,
+    BackfillId, BackfillRecord, DigestRecord, Error, EventRecord, Materialization, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, ProcessIdentity, Provenance, Result, RunId,
+    RunRecord, StepRecord, TimeMicros, VersionSummary,
 };
 
 /// Connections that read what is committed.
@@ -193,21 +193,36 @@ impl Reader for SqliteReader {
 
     async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
         let versions = serde_json::to_string(versions).unwrap_or_default();
-        let found: Vec<(Version, RunId, Option<String>, BTreeMap<String, Version>)> = self
+        type Found =
+            (Version, RunId, Option<String>, BTreeMap<String, Version>, Option<Provenance>);
+        let found: Vec<Found> = self
             .document(
                 "select json_group_array(
-                   json_array(version_id, run_id, code_version, json(inputs)))
+                   json_array(version_id, run_id, code_version, json(inputs), json(provenance)))
                  from versions where version_id in (select value from json_each($1))",
                 &[&versions],
             )
             .await?;
-        let summary = |(version, run_id, code_version, inputs)| VersionSummary {
+        let summary = |(version, run_id, code_version, inputs, provenance)| VersionSummary {
             version,
             run_id,
             code_version,
             inputs,
+            provenance,
         };
         Ok(found.into_iter().map(summary).collect())
+    }
+
+    async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
+        let versions = serde_json::to_string(versions).unwrap_or_default();
+        self.document(
+            "select json_group_array(json_object('version', version_id,
+               'partition_key', partition_key, 'scan', scan, 'row_count', row_count,
+               'digest', digest))
+             from digests where version_id in (select value from json_each($1))",
+            &[&versions],
+        )
+        .await
     }
 
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {

@@ -5,6 +5,7 @@ mod begin;
 mod end;
 mod publish;
 
+use arrowsmith_io_manager::Version;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
@@ -12,7 +13,9 @@ use sqlx::SqliteConnection;
 use super::script::Script;
 use crate::request::{Reply, Request};
 use crate::storage::Storage;
-use crate::{Error, Event, NewAttempt, Publish, Result, RunId, TimeMicros};
+use crate::{
+    DigestRecord, Error, Event, NewAttempt, Provenance, Publish, Result, RunId, TimeMicros,
+};
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -120,6 +123,28 @@ impl Transaction<'_> {
                 self.set_dynamic_partitions(name, [add, remove], *at)?;
             }
             Request::SaveBackfill(backfill) => self.save_backfill(backfill)?,
+            Request::SetProvenance(of) => {
+                let row = |(version, provenance): &(Version, Provenance)| {
+                    Ok(json!([version.to_string(), encode(provenance)?]))
+                };
+                self.script.add(
+                    "update versions set provenance = e.value->>1
+                     from json_each($1) e where versions.version_id = e.value->>0",
+                    [rows(of.iter().map(row).collect::<Result<_>>()?)],
+                );
+            }
+            Request::RememberDigests(digests) => {
+                let row = |of: &DigestRecord| {
+                    let version = of.version.to_string();
+                    json!([version, of.partition_key, of.scan, of.row_count, of.digest])
+                };
+                self.script.add(
+                    "insert into digests (version_id, partition_key, scan, row_count, digest)
+                     select value->>0, value->>1, value->>2, value->>3, value->>4
+                     from json_each($1) where true on conflict do nothing",
+                    [rows(digests.iter().map(row).collect())],
+                );
+            }
             Request::Begin(_) | Request::Publish(_) => {}
         }
         Ok(Reply::Done)

@@ -1,6 +1,6 @@
 //! Files of a source as a table.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -140,27 +140,36 @@ impl FileSource {
         }
     }
 
+    /// All files as they stand.
+    async fn files(&self) -> Result<Vec<ObjectMeta>> {
+        let state = planning_session();
+        let objects = state.runtime_env().object_store(&self.url)?;
+        list(&self.url, state, &objects).await
+    }
+
+    /// Where the files of a partition are to be.
+    fn path_of(&self, key: &str) -> String {
+        let placeholders = placeholders(self.settings.partitions.as_deref());
+        // A key of several dimensions is their parts, joined by `|`.
+        let parts: Vec<&str> = match placeholders.len() {
+            1 => vec![key],
+            _ => key.split('|').collect(),
+        };
+        let filled = placeholders.iter().zip(parts);
+        filled.fold(self.path.clone(), |path, (name, part)| path.replace(name, part))
+    }
+
     /// Where the files of some partitions are; one that has none is an error that names it.
     async fn urls_of(
         &self,
         keys: &[String],
     ) -> std::result::Result<Vec<ListingTableUrl>, BoxError> {
-        let placeholders = placeholders(self.settings.partitions.as_deref());
-        let state = planning_session();
-        let objects = state.runtime_env().object_store(&self.url)?;
-        let files = list(&self.url, state, &objects).await?;
+        let files = self.files().await?;
         let exact: HashSet<&object_store::path::Path> =
             files.iter().map(|file| &file.location).collect();
         let (mut urls, mut missing) = (Vec::new(), Vec::new());
         for key in keys {
-            // A key of several dimensions is their parts, joined by `|`.
-            let parts: Vec<&str> = match placeholders.len() {
-                1 => vec![key.as_str()],
-                _ => key.split('|').collect(),
-            };
-            let filled = placeholders.iter().zip(parts);
-            let path =
-                filled.fold(self.path.clone(), |path, (name, part)| path.replace(name, part));
+            let path = self.path_of(key);
             let url = ListingTableUrl::parse(&path)?;
             let is_there = exact.contains(url.prefix())
                 || files.iter().any(|file| url.contains(&file.location, false));
@@ -229,6 +238,36 @@ impl Source for FileSource {
             return Ok(Arc::new(EmptyTable::new(self.schema())));
         }
         Ok(self.table(self.urls_of(keys).await?)?)
+    }
+
+    async fn states(
+        &self,
+        keys: &[String],
+    ) -> std::result::Result<Option<BTreeMap<String, String>>, BoxError> {
+        let files = self.files().await?;
+        let state = |files: &[ObjectMeta]| {
+            let tags: Vec<_> = files.iter().map(|file| &file.e_tag).collect();
+            let text = format!("{} {tags:?} {:?}", fingerprint(&self.settings, files), self.schema);
+            blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+        };
+        if keys.is_empty() {
+            return Ok(Some(BTreeMap::from([(String::new(), state(&files))])));
+        }
+        let mut by_path: HashMap<&object_store::path::Path, &ObjectMeta> = HashMap::new();
+        by_path.extend(files.iter().map(|file| (&file.location, file)));
+        let mut states = BTreeMap::new();
+        for key in keys {
+            let url = ListingTableUrl::parse(self.path_of(key))?;
+            let of_key: Vec<ObjectMeta> = match by_path.get(url.prefix()) {
+                Some(file) => vec![(*file).clone()],
+                None => {
+                    let inside = files.iter().filter(|file| url.contains(&file.location, false));
+                    inside.cloned().collect()
+                }
+            };
+            states.insert(key.clone(), state(&of_key));
+        }
+        Ok(Some(states))
     }
 
     fn location(&self) -> String {

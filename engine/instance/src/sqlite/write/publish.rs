@@ -14,9 +14,9 @@ use crate::{
 
 const INSERT_VERSIONS: &str = "insert into versions
        (version_id, asset, run_id, attempt_id, io_manager, created_at, duration_us,
-        row_count, size_bytes, code_version, inputs, metadata, manifest)
+        row_count, size_bytes, code_version, inputs, metadata, manifest, provenance)
      select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6,
-        value->>7, value->>8, value->>9, value->>10, value->>11, value->>12
+        value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13
      from json_each($1) where true on conflict (version_id) do nothing";
 
 impl Transaction<'_> {
@@ -179,6 +179,7 @@ impl Transaction<'_> {
                 encode(&new.inputs)?,
                 encode(&new.metadata)?,
                 encode(&*new.stored)?,
+                new.provenance.as_ref().map(encode).transpose()?,
             ]);
             self.script.add(INSERT_VERSIONS, [rows(vec![row])]);
             let moved = self.script.change(
@@ -256,5 +257,6 @@ fn version_row(new: &NewVersion, publish: &Publish) -> Result<Value> {
         encode(&new.inputs)?,
         encode(&new.metadata)?,
         encode(&*new.stored)?,
+        new.provenance.as_ref().map(encode).transpose()?,
     ]))
 }

@@ -1,0 +1,172 @@
+//! Which partitions of a step are current already.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrowsmith_definitions::{AssetKey, PartitionSet};
+use arrowsmith_instance::{Provenance, VersionSummary};
+use arrowsmith_io_manager::Version;
+
+use super::digests::Digests;
+use super::provenance::{held, moved};
+use super::{Consumes, Needed};
+use crate::{Engine, Result};
+
+/// A step that may not have to be computed.
+#[derive(Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) consumes: &'a Consumes,
+    /// What it would be made of.
+    pub(crate) now: &'a Provenance,
+    pub(crate) needed: &'a [Needed<'a>],
+    /// The current version of each partition that it would make; of one without partitions there is
+    /// a single one, whose index is zero.
+    pub(crate) current: &'a BTreeMap<u32, Version>,
+    pub(crate) is_cut: bool,
+}
+
+/// An input of which a partition has other versions now.
+type Changed = (AssetKey, String);
+
+impl Engine {
+    /// The partitions whose current versions are what would be computed; it is remembered that they
+    /// are, so that the next answer needs no digests. Rows are read only if they `may_read`.
+    ///
+    /// # Errors
+    /// Of the instance.
+    pub(crate) async fn fresh(
+        &self,
+        candidate: &Candidate<'_>,
+        may_read: bool,
+    ) -> Result<PartitionSet> {
+        let none = PartitionSet::default();
+        if candidate.consumes.unknowable.is_some() || candidate.current.is_empty() {
+            return Ok(none);
+        }
+        let mut versions: Vec<Version> = candidate.current.values().copied().collect();
+        versions.sort_unstable();
+        versions.dedup();
+        let summaries = self.instance.version_summaries(&versions).await?;
+        let known: HashMap<Version, &VersionSummary> =
+            summaries.iter().map(|made| (made.version, made)).collect();
+        let now = held(candidate.now);
+        let (mut fresh, mut changed) = (PartitionSet::default(), Vec::new());
+        let mut before_of = HashMap::new();
+        for (index, version) in candidate.current {
+            let Some(provenance) = known.get(version).and_then(|made| made.provenance.as_ref())
+            else {
+                continue;
+            };
+            let before = before_of.entry(*version).or_insert_with(|| held(provenance));
+            match candidate.compare(*index, provenance, before, &now) {
+                None => {}
+                Some(differs) if differs.is_empty() => {
+                    fresh.insert(*index);
+                }
+                Some(differs) => changed.push((*index, *version, differs)),
+            }
+        }
+        if changed.is_empty() {
+            return Ok(fresh);
+        }
+        let mut about: Vec<Version> = now.values().flatten().copied().collect();
+        about.extend(before_of.values().flat_map(|held| held.values().flatten()));
+        about.sort_unstable();
+        about.dedup();
+        let mut digests = Digests::of(self, &about, may_read).await?;
+        let mut same: HashMap<(Version, Changed), bool> = HashMap::new();
+        let mut moves: BTreeMap<Version, BTreeMap<(String, String), Vec<Version>>> =
+            BTreeMap::new();
+        for (index, version, differs) in changed {
+            let before = &before_of[&version];
+            let mut is_fresh = true;
+            for input in &differs {
+                let id = (input.0.as_str(), input.1.as_str());
+                let found = (version, input.clone());
+                let is_same = match same.get(&found) {
+                    Some(known) => *known,
+                    None => {
+                        let both = [&*before[&id], &*now[&id]];
+                        let is_same = self.same(&mut digests, candidate, input, both).await?;
+                        same.insert(found, is_same);
+                        is_same
+                    }
+                };
+                is_fresh &= is_same;
+            }
+            if !is_fresh {
+                continue;
+            }
+            fresh.insert(index);
+            let moved = moves.entry(version).or_default();
+            for (asset, key) in differs {
+                let versions = now[&(asset.as_str(), key.as_str())].clone();
+                moved.insert((asset.to_string(), key), versions);
+            }
+        }
+        let provenance = |version: &Version| known.get(version)?.provenance.as_ref();
+        let of = moves
+            .iter()
+            .filter_map(|(version, to)| Some((*version, moved(provenance(version)?, to))));
+        let of: Vec<(Version, Provenance)> = of.collect();
+        if !of.is_empty() {
+            self.instance.set_provenance(of).await?;
+        }
+        Ok(fresh)
+    }
+
+    /// Whether all scans of an input read the same rows of a key as before.
+    async fn same(
+        &self,
+        digests: &mut Digests,
+        candidate: &Candidate<'_>,
+        (asset, key): &Changed,
+        versions: [&[Version]; 2],
+    ) -> Result<bool> {
+        for scan in candidate.consumes.scans.get(asset).into_iter().flatten() {
+            if !digests.are_same(self, scan, key, versions).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Candidate<'_> {
+    /// Inputs of which a partition needs other versions than those that it was made of; `None` if it
+    /// has to be computed whatever is in them.
+    fn compare(
+        &self,
+        index: u32,
+        made: &Provenance,
+        before: &super::provenance::Held<'_>,
+        now: &super::provenance::Held<'_>,
+    ) -> Option<Vec<Changed>> {
+        if made.code != self.consumes.code {
+            return None;
+        }
+        let partition = self.is_cut.then_some(index);
+        let mut differs = Vec::new();
+        let scanned = |of: &&Needed<'_>| self.consumes.scans.contains_key(of.asset());
+        for needed in self.needed.iter().filter(scanned) {
+            let asset = needed.asset();
+            for key in needed.keys(partition) {
+                if let Some(states) = self.now.sources.get(asset.as_str()) {
+                    let was = made.sources.get(asset.as_str()).and_then(|was| was.get(&key));
+                    if states.get(&key).is_none() || states.get(&key) != was {
+                        return None;
+                    }
+                    continue;
+                }
+                let id = (asset.as_str(), key.as_str());
+                match (before.get(&id), now.get(&id)) {
+                    (Some(before), Some(now)) if before == now => {}
+                    (Some(_), Some(_)) => differs.push((asset.clone(), key)),
+                    // An input may be allowed to be missing, then and now.
+                    (None, None) => {}
+                    _ => return None,
+                }
+            }
+        }
+        Some(differs)
+    }
+}
