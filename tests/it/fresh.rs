@@ -62,7 +62,7 @@ struct Graph {
 
 /// Templates that keep `g` and compute the rows of one `g` from those of the same.
 const BY_GROUP: [usize; 4] = [0, 1, 2, 3];
-const TEMPLATES: usize = 13;
+const TEMPLATES: usize = 14;
 
 /// The name of a table: sources come first.
 fn name(at: usize) -> String {
@@ -93,7 +93,10 @@ impl Node {
             9 => format!("select k, v, w, g from {x} union all select k, v, {c} as w, g from {y}"),
             10 => format!("select count(*) as k, {c} as v, 0 as w, 0 as g from {x}"),
             11 => format!("select distinct k, 0 as v, 0 as w, g from {x}"),
-            _ => format!("select k, v, w, g from {x} order by k, v, w, g limit 3"),
+            12 => format!("select k, v, w, g from {x} order by k, v, w, g limit 3"),
+            _ => format!(
+                "select k, v, w, cast(row_number() over (order by k, v, w, g) as bigint) as g from {x}"
+            ),
         };
         match self.clothes {
             0 => query,

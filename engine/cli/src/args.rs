@@ -106,6 +106,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Show whether an asset is fresh, and why not
+    Why {
+        /// The asset
+        asset: String,
+        #[command(flatten)]
+        partitions: PartitionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Materialize many partitions, and go on where it stopped
     #[command(subcommand)]
     Backfill(BackfillCommand),

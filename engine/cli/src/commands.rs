@@ -17,6 +17,7 @@ mod run;
 mod show;
 mod signals;
 mod test;
+mod why;
 
 use arrowsmith_definitions::Repository;
 
@@ -51,6 +52,9 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             let mut request = partitions::request(&selection, &partitions)?;
             request.only_needed = !force;
             plan::plan(context, &request, exit_code, format.format).await
+        }
+        Command::Why { asset, partitions, format } => {
+            why::why(context, &asset, &partitions, format.format).await
         }
         Command::Run(command) => run::run(context, command).await,
         Command::Show { asset, limit, partitions, format } => {

@@ -11,7 +11,10 @@ mod consumes;
 mod decide;
 mod digests;
 mod provenance;
+mod why;
 
 pub(crate) use consumes::Consumes;
 pub(crate) use decide::Candidate;
+pub use why::{StaleCategory, StaleCause, StaleStatus, Why};
+
 pub(crate) use provenance::{Needed, provenance};

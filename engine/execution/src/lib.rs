@@ -50,6 +50,7 @@ pub use clock::{Clock, SystemClock};
 pub use engine::{Engine, EngineOptions, ProjectError};
 pub use error::{Error, Result};
 pub use executor::{RunOptions, RunReport};
+pub use fresh::{StaleCategory, StaleCause, StaleStatus, Why};
 pub use in_process::{InProcess, execute_in_process, materialize_to_memory};
 pub use io_managers::{IO_MANAGER_KINDS, open_io_manager, open_io_managers};
 pub use logs::{LogLine, RunLogs};

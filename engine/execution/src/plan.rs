@@ -37,6 +37,9 @@ pub struct PlanRequest {
     /// Whether what is fresh is left out: assets and partitions whose current versions are what would
     /// be computed again.
     pub only_needed: bool,
+    /// Whether it is only asked what would be computed: inputs that are missing are no problem, and
+    /// nothing is left out.
+    pub is_question: bool,
 }
 
 impl PlanRequest {

@@ -4,11 +4,13 @@
 //! comments, aliases and names of common table expressions are gone, and so are columns of inputs that
 //! the query does not read. A plan that has a node without a canonical form is told by its text.
 
+use std::collections::HashSet;
+
 use arrow::datatypes::SchemaRef;
 use arrowsmith_definitions::{Reads, Scan};
 use datafusion::DATAFUSION_VERSION;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, plan_datafusion_err};
+use datafusion::common::{Column, DFSchema, Dependency, FunctionalDependence, plan_datafusion_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{
@@ -20,7 +22,9 @@ use crate::plan::PlannedTable;
 
 /// Window functions whose result is the same for rows of the same place in the order.
 const RANKS: [&str; 4] = ["rank", "dense_rank", "percent_rank", "cume_dist"];
-/// Aggregates that depend on the order of rows unless they say one.
+/// Aggregates that depend on the order of rows unless they say one. Where a query says an order, rows of
+/// the same place in it may still change theirs: what is stored then is one of the right answers. So it
+/// is with approximations.
 const ORDERED: [&str; 6] =
     ["array_agg", "string_agg", "first_value", "last_value", "nth_value", "any_value"];
 
@@ -89,8 +93,16 @@ fn read_of(scan: &TableScan, filters: bool) -> Result<Scan> {
 fn unknowable(plan: &LogicalPlan) -> Result<Option<String>> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
-        if matches!(node, LogicalPlan::Limit(_)) {
-            found = Some("which rows are within its `limit` may depend on their order".to_owned());
+        if let LogicalPlan::Limit(limit) = node
+            && !says_order(&limit.input)
+        {
+            found = Some("which rows are within its `limit` depends on their order".to_owned());
+        }
+        if let LogicalPlan::Window(window) = node {
+            let schema = window.input.schema();
+            found = found
+                .take()
+                .or_else(|| window.window_expr.iter().find_map(|expr| unordered(expr, schema)));
         }
         if matches!(node, LogicalPlan::Distinct(Distinct::On(_))) {
             found = Some("which rows `distinct on` keeps depends on their order".to_owned());
@@ -108,6 +120,48 @@ fn unknowable(plan: &LogicalPlan) -> Result<Option<String>> {
     Ok(found)
 }
 
+/// Whether the rows of a plan come in an order that the query says.
+fn says_order(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(node) => says_order(&node.input),
+        LogicalPlan::SubqueryAlias(node) => says_order(&node.input),
+        _ => false,
+    }
+}
+
+/// A window function for which rows of the same place in the order matter, if there may be such rows.
+fn unordered(expr: &Expr, schema: &DFSchema) -> Option<String> {
+    let Expr::WindowFunction(function) = expr.clone().unalias() else { return None };
+    let (name, params) = (function.fun.name().to_owned(), &function.params);
+    let frame = &params.window_frame;
+    let is_all = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
+    let looks_at_rows = match &function.fun {
+        WindowFunctionDefinition::WindowUDF(_) => !RANKS.contains(&name.as_str()),
+        WindowFunctionDefinition::AggregateUDF(_) => {
+            ORDERED.contains(&name.as_str()) || !is_all && frame.units == WindowFrameUnits::Rows
+        }
+    };
+    if !looks_at_rows {
+        return None;
+    }
+    let by = params.partition_by.iter().chain(params.order_by.iter().map(|sort| &sort.expr));
+    let by: HashSet<usize> = by
+        .filter_map(|expr| match expr {
+            Expr::Column(column) => schema.maybe_index_of_column(column),
+            _ => None,
+        })
+        .collect();
+    // Rows are told apart by the groups that they were made of, or by all that they have.
+    let is_key = |known: &FunctionalDependence| {
+        known.mode == Dependency::Single && known.source_indices.iter().all(|at| by.contains(at))
+    };
+    let is_total =
+        by.len() == schema.fields().len() || schema.functional_dependencies().iter().any(is_key);
+    (!is_total)
+        .then(|| format!("`{name}` depends on the order of rows that its `order by` leaves open"))
+}
+
 fn unknowable_expr(expr: &Expr) -> Option<String> {
     let changes = |name: &str| format!("`{name}()` is something else each time");
     let ordered = |name: &str| format!("`{name}` depends on the order of rows");
@@ -119,23 +173,9 @@ fn unknowable_expr(expr: &Expr) -> Option<String> {
         }
         Expr::ScalarVariable(..) | Expr::Placeholder(_) => Some(changes("a variable")),
         Expr::AggregateFunction(function) => {
-            let (name, params) = (function.func.name(), &function.params);
-            // Rows of the same place in the order may have other values, unless those are the order.
-            let is_sorted = params.order_by.first().map(|sort| &sort.expr) == params.args.first();
-            let is_ordered = ORDERED.contains(&name) && !is_sorted || name.starts_with("approx_");
-            is_ordered.then(|| ordered(name))
-        }
-        Expr::WindowFunction(function) => {
-            let name = function.fun.name();
-            let is_whole = match &function.fun {
-                WindowFunctionDefinition::WindowUDF(_) => RANKS.contains(&name),
-                WindowFunctionDefinition::AggregateUDF(_) => {
-                    let frame = &function.params.window_frame;
-                    let is_all = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
-                    !ORDERED.contains(&name) && (is_all || frame.units != WindowFrameUnits::Rows)
-                }
-            };
-            (!is_whole).then(|| ordered(name))
+            let name = function.func.name();
+            let says_none = function.params.order_by.is_empty();
+            (says_none && ORDERED.contains(&name)).then(|| ordered(name))
         }
         _ => None,
     }
@@ -358,18 +398,29 @@ mod tests {
             ("select now() as x from t", false),
             ("select random() as x from t", false),
             ("select a from t limit 1", false),
-            ("select a from t order by a limit 1", false),
-            ("select row_number() over (order by a) as n from t", false),
+            ("select a from (select a from t order by a) group by a limit 1", false),
+            ("select row_number() over () as n from t", false),
             ("select array_agg(a) as x from t", false),
             ("select a from t where a = (select first_value(b) from u)", false),
-            ("select sum(a) over (order by b rows 1 preceding) as s from t", false),
+            ("select sum(a) over (rows 1 preceding) as s from t", false),
             ("select distinct on (a) a, b from t", false),
-            ("select array_agg(a order by b) as x from t", false),
-            ("select approx_median(a) as x from t", false),
-            ("select array_agg(a order by a) as x from t", true),
+            ("select a, b from t order by a limit 1", true),
+            ("select row_number() over (order by a) as n from t", false),
+            ("select row_number() over (order by a, b, c) as n from t", true),
+            (
+                "select a, row_number() over (order by a) as n from (select a, max(b) as b from t group by a)",
+                true,
+            ),
             ("select rank() over (order by a) as n from t", true),
-            ("select sum(a) over (partition by b) as s from t", true),
             ("select sum(a) over (order by b) as s from t", true),
+            ("select array_agg(a order by b) as x from t", true),
+            ("select sum(a) over (order by b rows 1 preceding) as s from t", false),
+            (
+                "with q as (select a, b, sum(c) as c from t group by a, b) select lag(x.c) over (partition by x.a order by x.b) as s from q x",
+                true,
+            ),
+            ("select sum(a) over (partition by b) as s from t", true),
+            ("select approx_median(a) as x from t", true),
             ("select abs(a) as x from t", true),
         ] {
             assert_eq!(of(sql).unknowable.is_none(), known, "{sql}: {:?}", of(sql).unknowable);

@@ -7,7 +7,7 @@ use arrowsmith_instance::{Provenance, VersionSummary};
 use arrowsmith_io_manager::Version;
 
 use super::digests::Digests;
-use super::provenance::{held, moved};
+use super::provenance::{Held, held, moved};
 use super::{Consumes, Needed};
 use crate::{Engine, Result};
 
@@ -24,8 +24,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) is_cut: bool,
 }
 
-/// An input of which a partition has other versions now.
-type Changed = (AssetKey, String);
+/// An asset and a key of it; an empty key is all of it.
+pub(super) type Changed = (AssetKey, String);
 
 impl Engine {
     /// The partitions whose current versions are what would be computed; it is remembered that they
@@ -57,12 +57,18 @@ impl Engine {
                 continue;
             };
             let before = before_of.entry(*version).or_insert_with(|| held(provenance));
-            match candidate.compare(*index, provenance, before, &now) {
+            let differences = candidate.differences(*index, provenance, before, &now);
+            let versions = differences.into_iter().map(|difference| match difference {
+                Difference::Versions(input) => Some(input),
+                _ => None,
+            });
+            match versions.collect::<Option<Vec<_>>>() {
+                // It has to be computed whatever the rows are.
                 None => {}
-                Some(differs) if differs.is_empty() => {
+                Some(inputs) if inputs.is_empty() => {
                     fresh.insert(*index);
                 }
-                Some(differs) => changed.push((*index, *version, differs)),
+                Some(inputs) => changed.push((*index, *version, inputs)),
             }
         }
         if changed.is_empty() {
@@ -115,7 +121,7 @@ impl Engine {
     }
 
     /// Whether all scans of an input read the same rows of a key as before.
-    async fn same(
+    pub(super) async fn same(
         &self,
         digests: &mut Digests,
         candidate: &Candidate<'_>,
@@ -131,21 +137,33 @@ impl Engine {
     }
 }
 
+/// A way in which what a partition was made of is other than what it would be made of now.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Difference {
+    /// The code.
+    Code,
+    /// The state of a source, of one of its partitions or of all of it.
+    Source(Changed),
+    /// The versions that hold a key; whether their rows are others is another question.
+    Versions(Changed),
+    /// A key that was not read before, or is not there any more.
+    Key(Changed),
+}
+
 impl Candidate<'_> {
-    /// Inputs of which a partition needs other versions than those that it was made of; `None` if it
-    /// has to be computed whatever is in them.
-    fn compare(
+    /// Everything that is other now for a partition.
+    pub(super) fn differences(
         &self,
         index: u32,
         made: &Provenance,
-        before: &super::provenance::Held<'_>,
-        now: &super::provenance::Held<'_>,
-    ) -> Option<Vec<Changed>> {
+        before: &Held<'_>,
+        now: &Held<'_>,
+    ) -> Vec<Difference> {
+        let mut differences = Vec::new();
         if made.code != self.consumes.code {
-            return None;
+            differences.push(Difference::Code);
         }
         let partition = self.is_cut.then_some(index);
-        let mut differs = Vec::new();
         let scanned = |of: &&Needed<'_>| self.consumes.scans.contains_key(of.asset());
         for needed in self.needed.iter().filter(scanned) {
             let asset = needed.asset();
@@ -153,20 +171,22 @@ impl Candidate<'_> {
                 if let Some(states) = self.now.sources.get(asset.as_str()) {
                     let was = made.sources.get(asset.as_str()).and_then(|was| was.get(&key));
                     if states.get(&key).is_none() || states.get(&key) != was {
-                        return None;
+                        differences.push(Difference::Source((asset.clone(), key)));
                     }
                     continue;
                 }
                 let id = (asset.as_str(), key.as_str());
                 match (before.get(&id), now.get(&id)) {
                     (Some(before), Some(now)) if before == now => {}
-                    (Some(_), Some(_)) => differs.push((asset.clone(), key)),
+                    (Some(_), Some(_)) => {
+                        differences.push(Difference::Versions((asset.clone(), key)));
+                    }
                     // An input may be allowed to be missing, then and now.
                     (None, None) => {}
-                    _ => return None,
+                    _ => differences.push(Difference::Key((asset.clone(), key))),
                 }
             }
         }
-        Some(differs)
+        differences
     }
 }

@@ -36,6 +36,7 @@ struct Planner<'a> {
     selected: &'a BTreeSet<AssetKey>,
     full_refresh: bool,
     only_needed: bool,
+    is_question: bool,
     left_out: u64,
     steps: Vec<Step>,
     /// The steps and outputs that make an asset: one, or one for each piece of its partitions.
@@ -102,6 +103,7 @@ impl Engine {
             selected: &selected,
             full_refresh: request.full_refresh,
             only_needed: request.only_needed && !request.full_refresh,
+            is_question: request.is_question,
             left_out: 0,
             steps: Vec::new(),
             made: HashMap::new(),
@@ -117,7 +119,7 @@ impl Engine {
                 planner.problems.extend(self.schema_change(key).await?);
             }
         }
-        if !planner.problems.is_empty() {
+        if !planner.problems.is_empty() && !request.is_question {
             return Err(Error::Unplannable { problems: planner.problems });
         }
         let selection =
@@ -178,8 +180,10 @@ impl Planner<'_> {
                 let mut node = self.asset_node(resolved, compute, inputs);
                 node.partitions.clone_from(&piece);
                 node.full_refresh = self.full_refresh;
-                if self.only_needed {
+                if self.only_needed || self.is_question {
                     node.current = Some(Arc::new(self.current(key, piece.as_deref())));
+                }
+                if self.only_needed {
                     let fresh = self.fresh(&node).await?;
                     self.left_out += fresh.len();
                     let left = match &piece {

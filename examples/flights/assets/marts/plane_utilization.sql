@@ -4,8 +4,8 @@ group = "marts"
 +++ */
 select
   tail_number,
-  any_value(manufacturer) as manufacturer,
-  any_value(plane_age) as plane_age,                          -- years
+  min(manufacturer) as manufacturer,                          -- one for each plane
+  min(plane_age) as plane_age,                                -- years
   count(*) as flights,
   sum(air_time) / 60 as hours_in_air,
   sum(distance) as miles,

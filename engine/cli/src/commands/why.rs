@@ -1,0 +1,73 @@
+//! `why`: how an asset stands, and why.
+
+use arrowsmith_execution::{StaleCause, StaleStatus, Why};
+
+use super::asset::find;
+use super::partitions::expression;
+use crate::Exit;
+use crate::args::{Format, PartitionArgs};
+use crate::context::{CommandResult, Context, fail};
+use crate::output::{count, print, print_document};
+
+/// Partitions that are named; of more only the number is told.
+const NAMED: usize = 4;
+
+pub(crate) async fn why(
+    context: &Context,
+    asset: &str,
+    partitions: &PartitionArgs,
+    format: Format,
+) -> CommandResult {
+    let engine = context.engine().await?;
+    let key = find(&engine, asset)?.asset.key.clone();
+    let set = expression(partitions)?;
+    let why = engine.why(&key, set.as_ref()).await.map_err(|e| fail(&e))?;
+    match format {
+        Format::Table => print(&told(&why))?,
+        _ => print_document("arrowsmith.why.v1", "why", &why)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn told(why: &Why) -> String {
+    let word = |status| match status {
+        StaleStatus::Fresh => "fresh",
+        StaleStatus::Stale => "stale",
+        StaleStatus::Missing => "missing",
+    };
+    let mut text = format!("{} is {}", why.asset, word(why.status));
+    if why.counts.values().sum::<u64>() > 1 {
+        let counts = why.counts.iter().rev();
+        let counts = counts.map(|(status, n)| format!("{} {}", count(*n), word(*status)));
+        text.push_str(&format!(": {}", counts.collect::<Vec<_>>().join(", ")));
+    }
+    text.push('\n');
+    match (why.status, why.causes.as_slice()) {
+        (StaleStatus::Missing, []) => text.push_str("└─ it has never been materialized\n"),
+        (StaleStatus::Fresh, []) => {
+            text.push_str(
+                "└─ its code and what it reads are what they were when it was computed\n",
+            );
+        }
+        (_, causes) => tree(causes, "", &mut text),
+    }
+    text
+}
+
+fn tree(causes: &[StaleCause], indent: &str, text: &mut String) {
+    for (at, cause) in causes.iter().enumerate() {
+        let is_last = at + 1 == causes.len();
+        let (branch, below) = if is_last { ("└─", "   ") } else { ("├─", "│  ") };
+        text.push_str(&format!("{indent}{branch} {}", cause.reason));
+        if !cause.columns.is_empty() {
+            text.push_str(&format!(": {}", cause.columns.join(", ")));
+        }
+        match cause.partitions.as_slice() {
+            [] => {}
+            few if few.len() <= NAMED => text.push_str(&format!(" ({})", few.join(", "))),
+            many => text.push_str(&format!(" ({} partitions)", count(many.len() as u64))),
+        }
+        text.push('\n');
+        tree(&cause.causes, &format!("{indent}{below}"), text);
+    }
+}
