@@ -20,6 +20,8 @@ use fastrand::Rng;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::Project;
+
 /// All tables have these four columns of small numbers.
 const COLUMNS: [&str; 4] = ["k", "v", "w", "g"];
 const SOURCES: usize = 2;
@@ -321,6 +323,139 @@ async fn check(graph: &Graph, instance: &Instance, manager: &Arc<dyn IoManager>,
         assert_eq!(rows_of(table).await, expected, "{key}");
     }
     work.cases += 1;
+}
+
+/// Orders by month from monthly files, customers, and what is made of both.
+const SHOP: &str = r#"== arrowsmith.toml
+[project]
+name = "shop"
+[sources.raw.orders]
+path = "data/orders/{partition}.csv"
+partitions = { monthly = "2024-01", end = "2024-05", format = "%Y-%m" }
+[sources.raw.customers]
+path = "data/customers.csv"
+== data/orders/2024-01.csv
+id,customer,day,amount,note
+1,ada,2024-01-03,10,x
+2,bob,2024-01-04,20,y
+== data/orders/2024-02.csv
+id,customer,day,amount,note
+3,ada,2024-02-03,30,x
+== data/orders/2024-03.csv
+id,customer,day,amount,note
+4,cy,2024-03-03,40,z
+== data/orders/2024-04.csv
+id,customer,day,amount,note
+5,cy,2024-04-03,50,z
+== data/customers.csv
+customer,city,phone
+ada,London,1
+bob,Paris,2
+cy,Rome,3
+== assets/staging/orders.sql
+/* +++
+partitions = { monthly = "2024-01", end = "2024-05", column = "day", format = "%Y-%m" }
++++ */
+select * from raw.orders
+== assets/staging/customers.sql
+select * from raw.customers
+== assets/marts/monthly.sql
+/* +++
+partitions = { monthly = "2024-01", end = "2024-05", column = "month", format = "%Y-%m" }
++++ */
+select date_trunc('month', day) as month, sum(amount) as amount from staging.orders group by 1
+== assets/marts/cities.sql
+select c.city, sum(o.amount) as amount
+from staging.orders o join staging.customers c on o.customer = c.customer
+group by c.city
+== assets/marts/large.sql
+select id, amount from staging.orders where amount > 25
+== assets/reports/best.sql
+select city, amount from marts.cities order by amount desc limit 1
+"#;
+
+/// Which steps a run has computed and which it has confirmed.
+fn ran(project: &Project) -> Vec<String> {
+    let steps = project.ok(&["run", "show", "-f", "csv"]);
+    let ended =
+        steps.lines().skip(1).map(|line| line.split(',').take(2).collect::<Vec<_>>().join(" "));
+    ended.collect()
+}
+
+#[test]
+fn only_what_an_edit_touches_is_computed_and_why_says_so() {
+    let project = Project::new(SHOP);
+    let why = |asset: &str| project.ok(&["why", asset]);
+    let edit = |path: &str, from: &str, to: &str| {
+        let text = std::fs::read_to_string(project.path().join(path)).expect("a file");
+        assert!(text.contains(from), "{path} has no {from}");
+        project.write(path, &text.replace(from, to));
+    };
+    let mut told = format!("# nothing is there\n{}", why("best"));
+    project.ok(&["materialize"]);
+    told.push_str(&format!("# built\n{}{}", why("best"), why("monthly")));
+    let nothing = project.run(&["materialize"]);
+    assert!(nothing.err.contains("everything that is selected is fresh"), "{}", nothing.err);
+
+    // A column that nobody reads: what reads the table is confirmed.
+    edit("data/customers.csv", "ada,London,1", "ada,London,7");
+    told.push_str(&format!("# another phone\n{}{}", why("best"), project.ok(&["plan"])));
+    project.ok(&["materialize"]);
+    assert_eq!(
+        ran(&project),
+        ["staging.customers success", "marts.cities confirmed", "reports.best confirmed"]
+    );
+
+    // A column that one of them reads, with the same best city in the end.
+    edit("data/customers.csv", "bob,Paris", "bob,Lyon");
+    project.ok(&["materialize"]);
+    assert_eq!(
+        ran(&project),
+        ["staging.customers success", "marts.cities success", "reports.best success"]
+    );
+
+    // One month: only its partitions, and not what filters its rows away.
+    edit("data/orders/2024-01.csv", "2,bob,2024-01-04,20", "2,bob,2024-01-04,21");
+    told.push_str(&format!(
+        "# another amount in January\n{}{}",
+        why("monthly"),
+        project.ok(&["plan"])
+    ));
+    project.ok(&["materialize", "staging.orders"]);
+    told.push_str(&format!(
+        "# and its orders are stored\n{}{}{}",
+        why("monthly"),
+        why("large"),
+        why("cities")
+    ));
+    project.ok(&["materialize"]);
+    // What `why` has found out about `large` is known to the plan.
+    let mut steps = ran(&project);
+    steps.sort();
+    let expected =
+        ["marts.cities success", "marts.monthly[2024-01] success", "reports.best success"];
+    assert_eq!(steps, expected);
+    assert_eq!(
+        project.ok(&["query", "select city, amount from reports.best", "-f", "csv"]),
+        "city,amount\nRome,90\n"
+    );
+
+    // Clothes are no code; code is.
+    edit(
+        "assets/marts/large.sql",
+        "select id, amount from staging.orders where amount > 25",
+        "-- large ones\nWITH o AS (SELECT * FROM staging.orders)\nSELECT o.id, o.amount FROM o WHERE 25 < o.amount",
+    );
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
+    edit("assets/marts/large.sql", "25", "35");
+    told.push_str(&format!("# another limit\n{}{}", why("large"), project.ok(&["plan"])));
+    edit(
+        "assets/marts/large.sql",
+        "SELECT o.id",
+        "SELECT cast(random() * 0 as bigint) + o.id as id",
+    );
+    told.push_str(&format!("# with chance\n{}", why("large")));
+    insta::assert_snapshot!(told);
 }
 
 #[test]

@@ -127,6 +127,11 @@ pub enum Reason {
         /// The upstream asset.
         input: String,
     },
+    /// It is stale because of something else.
+    Stale {
+        /// What.
+        cause: String,
+    },
     /// It is selected; nothing about it has changed.
     Selected,
 }
@@ -138,6 +143,7 @@ impl std::fmt::Display for Reason {
             Self::CodeChanged => f.write_str("code changed"),
             Self::InputChanged { input } => write!(f, "`{input}` has a newer version"),
             Self::UpstreamRuns { input } => write!(f, "`{input}` runs"),
+            Self::Stale { cause } => f.write_str(cause),
             Self::Selected => f.write_str("selected"),
         }
     }

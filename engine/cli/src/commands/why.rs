@@ -36,7 +36,8 @@ fn told(why: &Why) -> String {
         StaleStatus::Missing => "missing",
     };
     let mut text = format!("{} is {}", why.asset, word(why.status));
-    if why.counts.values().sum::<u64>() > 1 {
+    // Where only what it reads is stale, its own partitions say nothing.
+    if why.counts.values().sum::<u64>() > 1 && why.counts.contains_key(&why.status) {
         let counts = why.counts.iter().rev();
         let counts = counts.map(|(status, n)| format!("{} {}", count(*n), word(*status)));
         text.push_str(&format!(": {}", counts.collect::<Vec<_>>().join(", ")));

@@ -24,6 +24,14 @@ pub(crate) struct Candidate<'a> {
     pub(crate) is_cut: bool,
 }
 
+/// What of a step is current already, and why the rest of it is not.
+#[derive(Debug, Default)]
+pub(crate) struct Freshness {
+    pub(crate) fresh: PartitionSet,
+    /// One of the causes, where it is known without reading rows.
+    pub(crate) cause: Option<String>,
+}
+
 /// An asset and a key of it; an empty key is all of it.
 pub(super) type Changed = (AssetKey, String);
 
@@ -37,10 +45,10 @@ impl Engine {
         &self,
         candidate: &Candidate<'_>,
         may_read: bool,
-    ) -> Result<PartitionSet> {
-        let none = PartitionSet::default();
-        if candidate.consumes.unknowable.is_some() || candidate.current.is_empty() {
-            return Ok(none);
+    ) -> Result<Freshness> {
+        let cause = candidate.consumes.unknowable.clone();
+        if cause.is_some() || candidate.current.is_empty() {
+            return Ok(Freshness { cause, ..Freshness::default() });
         }
         let mut versions: Vec<Version> = candidate.current.values().copied().collect();
         versions.sort_unstable();
@@ -50,6 +58,7 @@ impl Engine {
             summaries.iter().map(|made| (made.version, made)).collect();
         let now = held(candidate.now);
         let (mut fresh, mut changed) = (PartitionSet::default(), Vec::new());
+        let mut cause = None;
         let mut before_of = HashMap::new();
         for (index, version) in candidate.current {
             let Some(provenance) = known.get(version).and_then(|made| made.provenance.as_ref())
@@ -58,6 +67,7 @@ impl Engine {
             };
             let before = before_of.entry(*version).or_insert_with(|| held(provenance));
             let differences = candidate.differences(*index, provenance, before, &now);
+            cause = cause.or_else(|| differences.iter().find_map(Difference::told));
             let versions = differences.into_iter().map(|difference| match difference {
                 Difference::Versions(input) => Some(input),
                 _ => None,
@@ -72,7 +82,7 @@ impl Engine {
             }
         }
         if changed.is_empty() {
-            return Ok(fresh);
+            return Ok(Freshness { fresh, cause });
         }
         let mut about: Vec<Version> = now.values().flatten().copied().collect();
         about.extend(before_of.values().flat_map(|held| held.values().flatten()));
@@ -117,7 +127,7 @@ impl Engine {
         if !of.is_empty() {
             self.instance.set_provenance(of).await?;
         }
-        Ok(fresh)
+        Ok(Freshness { fresh, cause })
     }
 
     /// Whether all scans of an input read the same rows of a key as before.
@@ -148,6 +158,18 @@ pub(super) enum Difference {
     Versions(Changed),
     /// A key that was not read before, or is not there any more.
     Key(Changed),
+}
+
+impl Difference {
+    /// What it is, if it means that something has to be computed whatever the rows are.
+    fn told(&self) -> Option<String> {
+        match self {
+            Self::Code => Some("code changed".to_owned()),
+            Self::Source((asset, _)) => Some(format!("the files of `{asset}` changed")),
+            Self::Key((asset, _)) => Some(format!("it reads other partitions of `{asset}`")),
+            Self::Versions(_) => None,
+        }
+    }
 }
 
 impl Candidate<'_> {

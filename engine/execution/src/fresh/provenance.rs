@@ -157,7 +157,8 @@ async fn add_partitions(
 ) -> Result<bool, BoxError> {
     let versions = now.inputs.entry(of.asset.to_string()).or_default();
     if of.is_appended {
-        if of.made.iter().any(|(at, output, _)| emitted(*at, output, None).is_none()) {
+        let is_open = |(_, stored): (AssetKey, Vec<_>)| stored.is_empty();
+        if of.made.iter().any(|(at, output, _)| emitted(*at, output, None).is_none_or(is_open)) {
             return Ok(false);
         }
         let pinned = of.pinned.iter().map(|(version, _)| *version);

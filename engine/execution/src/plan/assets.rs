@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::partitions::{Cuts, suffix};
 use super::reason::Inputs;
-use super::{Plan, PlanRequest, ResolvedConfig, Step, with_longest_paths};
-use crate::fresh::{Candidate, Consumes, provenance};
+use super::{Plan, PlanRequest, Reason, ResolvedConfig, Step, with_longest_paths};
+use crate::fresh::{Candidate, Consumes, Freshness, provenance};
 use crate::node::{Node, NodeInput, NodeOutput, NodeSource, PartitionSource, Work};
 use crate::partitions::AssetPartitions;
 use crate::{Engine, Error, Result};
@@ -38,6 +38,8 @@ struct Planner<'a> {
     only_needed: bool,
     is_question: bool,
     left_out: u64,
+    /// Why the node that is put together is not fresh, if that is known.
+    cause: Option<String>,
     steps: Vec<Step>,
     /// The steps and outputs that make an asset: one, or one for each piece of its partitions.
     made: HashMap<AssetKey, Vec<Maker>>,
@@ -105,6 +107,7 @@ impl Engine {
             only_needed: request.only_needed && !request.full_refresh,
             is_question: request.is_question,
             left_out: 0,
+            cause: None,
             steps: Vec::new(),
             made: HashMap::new(),
             pinned: HashMap::new(),
@@ -184,7 +187,8 @@ impl Planner<'_> {
                     node.current = Some(Arc::new(self.current(key, piece.as_deref())));
                 }
                 if self.only_needed {
-                    let fresh = self.fresh(&node).await?;
+                    let Freshness { fresh, cause } = self.fresh(&node).await?;
+                    self.cause = cause;
                     self.left_out += fresh.len();
                     let left = match &piece {
                         None if !fresh.is_empty() => return Ok(()),
@@ -353,10 +357,14 @@ impl Planner<'_> {
     }
 
     /// The partitions of a node that are known to be fresh before anything runs.
-    async fn fresh(&self, node: &Node) -> Result<PartitionSet> {
-        let none = PartitionSet::default();
+    async fn fresh(&self, node: &Node) -> Result<Freshness> {
+        let none = Freshness::default();
         let Some(consumes) = &node.consumes else { return Ok(none) };
-        let emitted = |_, _: &str, _: Option<&str>| None;
+        // What other steps are going to make is not known yet, and so is what needs it.
+        let emitted = |at: usize, output: &str, _: Option<&str>| {
+            let made = self.steps[at].node.output(output)?.asset.as_ref()?;
+            Some((made.asset.key.clone(), Vec::new()))
+        };
         let found = provenance(self.engine, consumes, node, &self.pinned, &emitted).await;
         // A source that cannot be asked is told by the step that reads it.
         let Ok(Some((now, needed))) = found else { return Ok(none) };
@@ -483,6 +491,14 @@ impl Planner<'_> {
                 engine.reason_of_partitions(key, self.cuts, &piece.set, before, &inputs)
             }
             _ => engine.reason(key, self.pointers.get(key.as_str()), before, &inputs).await?,
+        };
+        // Where the canonical code is known, another text is no other code.
+        let is_known = node.current.is_some() && node.consumes.is_some();
+        let reason = match (self.cause.take(), reason) {
+            (Some(cause), Reason::Selected | Reason::CodeChanged) => Reason::Stale { cause },
+            (None, Reason::CodeChanged) if is_known => before
+                .map_or(Reason::Selected, |input| Reason::UpstreamRuns { input: input.to_owned() }),
+            (_, reason) => reason,
         };
         let (node, longest_path) = (Arc::new(node), 1);
         self.steps.push(Step { key: step, reason, after, reads, longest_path, node });
