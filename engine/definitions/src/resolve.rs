@@ -94,11 +94,7 @@ impl Repository {
             problems.extend(lost);
             inputs.insert(&asset.key, found);
         }
-        let edges = assets.iter().map(|(key, asset)| {
-            let read = inputs[key].iter().filter(|input| !partitions::is_earlier(asset, input));
-            (*key, read.map(|input| &input.key).collect::<Vec<_>>())
-        });
-        let graph = match AssetGraph::try_new(edges) {
+        let graph = match AssetGraph::try_new(edges(&assets, &inputs)) {
             Ok(graph) => graph,
             Err(cycles) => {
                 problems.extend(cycles.iter().map(|cycle| cycle_problem(cycle, &assets)));
@@ -244,6 +240,18 @@ fn several(name: &str, keys: &[AssetKey]) -> Diagnostic {
     let shown: Vec<String> = keys.iter().map(|k| format!("`{k}`")).collect();
     Diagnostic::error(Code::AmbiguousTable, format!("`{name}` could be {}", shown.join(" or ")))
         .help("write the whole key")
+}
+
+/// Who reads whom. Earlier windows of an asset itself close no circle.
+fn edges<'a>(
+    assets: &BTreeMap<&'a AssetKey, &'a Asset>,
+    inputs: &'a HashMap<&AssetKey, Vec<ResolvedInput>>,
+) -> Vec<(&'a AssetKey, Vec<&'a AssetKey>)> {
+    let edge = |(key, asset): (&&'a AssetKey, &&Asset)| {
+        let read = inputs[*key].iter().filter(|input| !partitions::is_earlier(asset, input));
+        (*key, read.map(|input| &input.key).collect())
+    };
+    assets.iter().map(edge).collect()
 }
 
 fn find_inputs(asset: &Asset, index: &KeyIndex) -> (Vec<ResolvedInput>, Vec<Diagnostic>) {

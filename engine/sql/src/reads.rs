@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use arrowsmith_definitions::{Reads, Scan};
 use datafusion::DATAFUSION_VERSION;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -199,12 +199,11 @@ fn canonical(plan: &LogicalPlan) -> Result<String> {
             let schema = scan.source.schema();
             let fields = scan.projected_schema.fields().iter();
             let fields = fields.map(|field| {
-                let nullable = schema.field_with_name(field.name()).is_ok_and(|f| f.is_nullable());
+                let nullable = schema.field_with_name(field.name()).is_ok_and(Field::is_nullable);
                 format!("{}:{}:{nullable}", field.name(), field.data_type())
             });
             let fields = fields.collect::<Vec<_>>().join(",");
-            let mut filters: Vec<String> =
-                scan.filters.iter().map(|filter| named(filter)).collect::<Result<_>>()?;
+            let mut filters: Vec<String> = scan.filters.iter().map(named).collect::<Result<_>>()?;
             filters.sort();
             format!("scan {}[{fields}] where {}", scan.table_name, filters.join(" and "))
         }

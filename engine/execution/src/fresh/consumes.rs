@@ -24,8 +24,8 @@ impl Consumes {
         let mut this = Self { code: String::new(), scans: BTreeMap::new(), unknowable: None };
         let mut text = definition(&asset.asset, config);
         this.add(resolved, asset, &mut text)?;
-        this.code = blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
-        Some(this)
+        let code = blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
+        Some(Self { code, ..this })
     }
 
     /// The computation and the scans of an asset, and of the views that it reads.

@@ -54,58 +54,48 @@ impl Engine {
         versions.sort_unstable();
         versions.dedup();
         let summaries = self.instance.version_summaries(&versions).await?;
-        let known: HashMap<Version, &VersionSummary> =
-            summaries.iter().map(|made| (made.version, made)).collect();
+        let made = |made: &VersionSummary| Some((made.version, made.provenance.clone()?));
+        let known: HashMap<Version, Provenance> = summaries.iter().filter_map(made).collect();
         let now = held(candidate.now);
-        let (mut fresh, mut changed) = (PartitionSet::default(), Vec::new());
-        let mut cause = None;
-        let mut before_of = HashMap::new();
-        for (index, version) in candidate.current {
-            let Some(provenance) = known.get(version).and_then(|made| made.provenance.as_ref())
-            else {
-                continue;
-            };
-            let before = before_of.entry(*version).or_insert_with(|| held(provenance));
-            let differences = candidate.differences(*index, provenance, before, &now);
-            cause = cause.or_else(|| differences.iter().find_map(Difference::told));
-            let versions = differences.into_iter().map(|difference| match difference {
-                Difference::Versions(input) => Some(input),
-                _ => None,
-            });
-            match versions.collect::<Option<Vec<_>>>() {
-                // It has to be computed whatever the rows are.
-                None => {}
-                Some(inputs) if inputs.is_empty() => {
-                    fresh.insert(*index);
-                }
-                Some(inputs) => changed.push((*index, *version, inputs)),
-            }
+        let compared = candidate.compared(&known, &now);
+        let Compared { mut fresh, cause, .. } = compared.clone();
+        if !compared.changed.is_empty() {
+            let settled = self.settle(candidate, &known, (compared, now), may_read).await?;
+            fresh.extend(&settled);
         }
-        if changed.is_empty() {
-            return Ok(Freshness { fresh, cause });
-        }
+        Ok(Freshness { fresh, cause })
+    }
+
+    /// Which of the partitions whose inputs have other versions read the same rows of them.
+    async fn settle(
+        &self,
+        candidate: &Candidate<'_>,
+        known: &HashMap<Version, Provenance>,
+        (compared, now): (Compared<'_>, Held<'_>),
+        may_read: bool,
+    ) -> Result<PartitionSet> {
         let mut about: Vec<Version> = now.values().flatten().copied().collect();
-        about.extend(before_of.values().flat_map(|held| held.values().flatten()));
+        about.extend(compared.before.values().flat_map(|held| held.values().flatten()));
         about.sort_unstable();
         about.dedup();
         let mut digests = Digests::of(self, &about, may_read).await?;
         let mut same: HashMap<(Version, Changed), bool> = HashMap::new();
         let mut moves: BTreeMap<Version, BTreeMap<(String, String), Vec<Version>>> =
             BTreeMap::new();
-        for (index, version, differs) in changed {
-            let before = &before_of[&version];
+        let mut fresh = PartitionSet::default();
+        for (index, version, inputs) in compared.changed {
+            let before = &compared.before[&version];
             let mut is_fresh = true;
-            for input in &differs {
+            for input in &inputs {
                 let id = (input.0.as_str(), input.1.as_str());
                 let found = (version, input.clone());
-                let is_same = match same.get(&found) {
-                    Some(known) => *known,
-                    None => {
-                        let both = [&*before[&id], &*now[&id]];
-                        let is_same = self.same(&mut digests, candidate, input, both).await?;
-                        same.insert(found, is_same);
-                        is_same
-                    }
+                let is_same = if let Some(known) = same.get(&found) {
+                    *known
+                } else {
+                    let both = [&*before[&id], &*now[&id]];
+                    let is_same = self.same(&mut digests, candidate, input, both).await?;
+                    same.insert(found, is_same);
+                    is_same
                 };
                 is_fresh &= is_same;
             }
@@ -114,20 +104,16 @@ impl Engine {
             }
             fresh.insert(index);
             let moved = moves.entry(version).or_default();
-            for (asset, key) in differs {
+            for (asset, key) in inputs {
                 let versions = now[&(asset.as_str(), key.as_str())].clone();
                 moved.insert((asset.to_string(), key), versions);
             }
         }
-        let provenance = |version: &Version| known.get(version)?.provenance.as_ref();
-        let of = moves
-            .iter()
-            .filter_map(|(version, to)| Some((*version, moved(provenance(version)?, to))));
-        let of: Vec<(Version, Provenance)> = of.collect();
-        if !of.is_empty() {
-            self.instance.set_provenance(of).await?;
+        if !moves.is_empty() {
+            let of = moves.iter().map(|(version, to)| (*version, moved(&known[version], to)));
+            self.instance.set_provenance(of.collect()).await?;
         }
-        Ok(Freshness { fresh, cause })
+        Ok(fresh)
     }
 
     /// Whether all scans of an input read the same rows of a key as before.
@@ -145,6 +131,16 @@ impl Engine {
         }
         Ok(true)
     }
+}
+
+/// What is known without looking at rows.
+#[derive(Debug, Clone, Default)]
+struct Compared<'a> {
+    fresh: PartitionSet,
+    cause: Option<String>,
+    /// Partitions and their versions, of which only inputs have other versions.
+    changed: Vec<(u32, Version, Vec<Changed>)>,
+    before: HashMap<Version, Held<'a>>,
 }
 
 /// A way in which what a partition was made of is other than what it would be made of now.
@@ -173,6 +169,34 @@ impl Difference {
 }
 
 impl Candidate<'_> {
+    fn compared<'a>(
+        &self,
+        known: &'a HashMap<Version, Provenance>,
+        now: &Held<'_>,
+    ) -> Compared<'a> {
+        let mut compared = Compared::default();
+        for (index, version) in self.current {
+            let Some(provenance) = known.get(version) else { continue };
+            let before = compared.before.entry(*version).or_insert_with(|| held(provenance));
+            let differences = self.differences(*index, provenance, before, now);
+            let told = || differences.iter().find_map(Difference::told);
+            compared.cause = compared.cause.take().or_else(told);
+            let inputs = differences.into_iter().map(|difference| match difference {
+                Difference::Versions(input) => Some(input),
+                _ => None,
+            });
+            match inputs.collect::<Option<Vec<_>>>() {
+                // It has to be computed whatever the rows are.
+                None => {}
+                Some(inputs) if inputs.is_empty() => {
+                    compared.fresh.insert(*index);
+                }
+                Some(inputs) => compared.changed.push((*index, *version, inputs)),
+            }
+        }
+        compared
+    }
+
     /// Everything that is other now for a partition.
     pub(super) fn differences(
         &self,

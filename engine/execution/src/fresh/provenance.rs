@@ -60,7 +60,9 @@ pub(crate) fn held(of: &Provenance) -> Held<'_> {
             }
         }
     }
-    held.values_mut().for_each(|versions| versions.sort_unstable());
+    for versions in held.values_mut() {
+        versions.sort_unstable();
+    }
     held
 }
 
@@ -73,7 +75,9 @@ pub(crate) fn moved(of: &Provenance, to: &BTreeMap<(String, String), Vec<Version
             continue;
         }
         let is_moved = |key: &String| to.contains_key(&(asset.clone(), key.clone()));
-        versions.values_mut().for_each(|keys| keys.retain(|key| !is_moved(key)));
+        for keys in versions.values_mut() {
+            keys.retain(|key| !is_moved(key));
+        }
         versions.retain(|_, keys| !keys.is_empty());
         for ((_, key), now) in to.iter().filter(|((of, _), _)| of == asset) {
             for version in now {
@@ -162,10 +166,8 @@ async fn add_partitions(
             return Ok(false);
         }
         let pinned = of.pinned.iter().map(|(version, _)| *version);
-        let all: Vec<Version> = match of.is_all {
-            true => engine.appended_versions(&of.asset).await?,
-            false => pinned.collect(),
-        };
+        let all: Vec<Version> =
+            if of.is_all { engine.appended_versions(&of.asset).await? } else { pinned.collect() };
         versions.extend(all.into_iter().map(|version| (version, vec![String::new()])));
         return Ok(true);
     }

@@ -57,7 +57,7 @@ pub struct StaleCause {
     pub partitions: Vec<String>,
     /// Why the input is stale itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub causes: Vec<StaleCause>,
+    pub causes: Vec<Self>,
 }
 
 /// Dagster's categories, and what it has none for.

@@ -97,6 +97,9 @@ impl SqliteReader {
     }
 }
 
+/// The columns of a [`VersionSummary`].
+type FoundSummary = (Version, RunId, Option<String>, BTreeMap<String, Version>, Option<Provenance>);
+
 #[async_trait]
 impl Reader for SqliteReader {
     async fn dead_runs(&self, now: TimeMicros) -> Result<Vec<RunId>> {
@@ -193,9 +196,7 @@ impl Reader for SqliteReader {
 
     async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
         let versions = serde_json::to_string(versions).unwrap_or_default();
-        type Found =
-            (Version, RunId, Option<String>, BTreeMap<String, Version>, Option<Provenance>);
-        let found: Vec<Found> = self
+        let found: Vec<FoundSummary> = self
             .document(
                 "select json_group_array(
                    json_array(version_id, run_id, code_version, json(inputs), json(provenance)))
