@@ -91,3 +91,22 @@ fn the_first_interrupt_stops_in_an_orderly_way() {
     let shown = project.ok(&["run", "show", "-f", "csv"]);
     assert!(shown.contains("big,canceled"), "{shown}");
 }
+
+/// Whoever comes first makes the tables; the others wait for them.
+#[test]
+fn processes_that_open_a_new_home_at_once_all_succeed() {
+    for _ in 0..3 {
+        let project = Project::new("");
+        project.ok(&["init", "."]);
+        let start = |_| {
+            let mut command = project.command(&["run", "list"]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command.spawn().expect("a process")
+        };
+        let running: Vec<_> = (0..12).map(start).collect();
+        for process in running {
+            let ended = process.wait_with_output().expect("a process that ends");
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
+}

@@ -46,12 +46,30 @@ pub(crate) async fn open(home: &Path) -> Result<(SqliteWriter, SqliteReader)> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
     let mut connection = options.clone().connect().await?;
+    // SQLite has no lock over several transactions, and each migration is one: of two processes that
+    // begin at once the second would repeat what the first has just done.
+    let lock = lock(home).await.map_err(|e| refuse(e.to_string()))?;
     migrate(&mut connection, &path).await?;
+    drop(lock);
     let pool = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_lazy_with(options);
     Ok((SqliteWriter::new(connection), SqliteReader::new(pool)))
+}
+
+/// The lock under which the database is migrated; it goes with the file, whatever happens.
+async fn lock(home: &Path) -> std::io::Result<std::fs::File> {
+    let path = home.join("instance.lock");
+    let wait = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::create(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    match tokio::time::timeout(BUSY_TIMEOUT, wait).await {
+        Ok(locked) => locked.map_err(std::io::Error::other)?,
+        Err(_elapsed) => Err(std::io::Error::other("another process is migrating it for too long")),
+    }
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
