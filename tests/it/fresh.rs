@@ -93,7 +93,8 @@ impl Node {
                 "select k, sum(v) over (partition by g) as v, w, cast(rank() over (order by w) as bigint) as g from {x}"
             ),
             9 => format!("select k, v, w, g from {x} union all select k, v, {c} as w, g from {y}"),
-            10 => format!("select count(*) as k, {c} as v, 0 as w, 0 as g from {x}"),
+            // No constant `v`: DataFusion 55 pushes a constant filter below a global aggregate.
+            10 => format!("select count(*) as k, count(*) + {c} as v, 0 as w, 0 as g from {x}"),
             11 => format!("select distinct k, 0 as v, 0 as w, g from {x}"),
             12 => format!("select k, v, w, g from {x} order by k, v, w, g limit 3"),
             _ => format!(
@@ -456,6 +457,44 @@ fn only_what_an_edit_touches_is_computed_and_why_says_so() {
     );
     told.push_str(&format!("# with chance\n{}", why("large")));
     insta::assert_snapshot!(told);
+}
+
+/// Rows of a partition that is there no more are no rows of its readers.
+#[test]
+fn a_partition_that_is_taken_away_makes_its_readers_stale() {
+    let project = Project::new(
+        r#"== arrowsmith.toml
+[project]
+name = "dynamic"
+== assets/by_kind.sql
+/* +++
+partitions = { dynamic = "kinds", column = "kind", outside = "drop" }
++++ */
+select kind, n from (values ('a', 1), ('b', 2), ('c', 4)) as v (kind, n)
+== assets/total.sql
+select sum(n) as n from by_kind
+== assets/doubled.sql
+/* +++
+partitions = { dynamic = "kinds", column = "kind" }
+[inputs]
+by_kind = "all"
++++ */
+select kind, (select sum(n) from by_kind) as n from by_kind
+"#,
+    );
+    let total = || {
+        project.ok(&["materialize"]);
+        let query =
+            "select (select n from total) as total, (select max(n) from doubled) as doubled";
+        project.ok(&["query", query, "-f", "csv"])
+    };
+    project.ok(&["partitions", "add", "kinds", "a", "b"]);
+    assert_eq!(total(), "total,doubled\n3,3\n");
+    project.ok(&["partitions", "add", "kinds", "c"]);
+    assert_eq!(total(), "total,doubled\n7,7\n");
+    project.ok(&["partitions", "remove", "kinds", "b"]);
+    assert_eq!(total(), "total,doubled\n5,5\n");
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod provenance;
 mod why;
 
 pub(crate) use consumes::Consumes;
-pub(crate) use decide::{Candidate, Freshness};
+pub(crate) use decide::{Candidate, Freshness, Made};
 pub use why::{StaleCategory, StaleCause, StaleStatus, Why};
 
 pub(crate) use provenance::{Needed, provenance};

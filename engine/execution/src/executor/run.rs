@@ -251,7 +251,8 @@ impl Run {
         };
         let is_cut = node.partitions.is_some();
         let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
-        let fresh = engine.fresh(&candidate, true).await?.fresh;
+        let known = engine.made(current.values().copied()).await?;
+        let fresh = engine.fresh(&candidate, &known, true).await?.fresh;
         Ok(Some((now, fresh)))
     }
 

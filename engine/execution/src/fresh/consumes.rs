@@ -31,6 +31,10 @@ impl Consumes {
     /// The computation and the scans of an asset, and of the views that it reads.
     fn add(&mut self, resolved: &Resolved, asset: &ResolvedAsset, text: &mut String) -> Option<()> {
         let reads = asset.reads.as_deref()?;
+        let is_input = |name: &str| asset.inputs.iter().any(|input| input.name == name);
+        if !reads.scans.iter().all(|scan| is_input(&scan.input)) {
+            return None;
+        }
         let said = asset.asset.attributes.code_version.as_ref();
         let code = said.map_or_else(|| reads.code.clone(), |version| format!("version {version}"));
         self.unknowable = self.unknowable.take().or_else(|| reads.unknowable.clone());

@@ -1,6 +1,6 @@
 //! Which partitions of a step are current already.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrowsmith_definitions::{AssetKey, PartitionSet};
 use arrowsmith_instance::{Provenance, VersionSummary};
@@ -24,6 +24,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) is_cut: bool,
 }
 
+/// What versions were made of, as far as that is known.
+pub(crate) type Made = HashMap<Version, Provenance>;
+
 /// What of a step is current already, and why the rest of it is not.
 #[derive(Debug, Default)]
 pub(crate) struct Freshness {
@@ -36,6 +39,19 @@ pub(crate) struct Freshness {
 pub(super) type Changed = (AssetKey, String);
 
 impl Engine {
+    /// What versions were made of.
+    ///
+    /// # Errors
+    /// Of the instance.
+    pub(crate) async fn made(&self, versions: impl IntoIterator<Item = Version>) -> Result<Made> {
+        let mut versions: Vec<Version> = versions.into_iter().collect();
+        versions.sort_unstable();
+        versions.dedup();
+        let summaries = self.instance.version_summaries(&versions).await?;
+        let made = |made: VersionSummary| Some((made.version, made.provenance?));
+        Ok(summaries.into_iter().filter_map(made).collect())
+    }
+
     /// The partitions whose current versions are what would be computed; it is remembered that they
     /// are, so that the next answer needs no digests. Rows are read only if they `may_read`.
     ///
@@ -44,23 +60,18 @@ impl Engine {
     pub(crate) async fn fresh(
         &self,
         candidate: &Candidate<'_>,
+        known: &Made,
         may_read: bool,
     ) -> Result<Freshness> {
         let cause = candidate.consumes.unknowable.clone();
         if cause.is_some() || candidate.current.is_empty() {
             return Ok(Freshness { cause, ..Freshness::default() });
         }
-        let mut versions: Vec<Version> = candidate.current.values().copied().collect();
-        versions.sort_unstable();
-        versions.dedup();
-        let summaries = self.instance.version_summaries(&versions).await?;
-        let made = |made: &VersionSummary| Some((made.version, made.provenance.clone()?));
-        let known: HashMap<Version, Provenance> = summaries.iter().filter_map(made).collect();
         let now = held(candidate.now);
-        let compared = candidate.compared(&known, &now);
+        let compared = candidate.compared(known, &now);
         let Compared { mut fresh, cause, .. } = compared.clone();
         if !compared.changed.is_empty() {
-            let settled = self.settle(candidate, &known, (compared, now), may_read).await?;
+            let settled = self.settle(candidate, known, (compared, now), may_read).await?;
             fresh.extend(&settled);
         }
         Ok(Freshness { fresh, cause })
@@ -70,7 +81,7 @@ impl Engine {
     async fn settle(
         &self,
         candidate: &Candidate<'_>,
-        known: &HashMap<Version, Provenance>,
+        known: &Made,
         (compared, now): (Compared<'_>, Held<'_>),
         may_read: bool,
     ) -> Result<PartitionSet> {
@@ -169,11 +180,7 @@ impl Difference {
 }
 
 impl Candidate<'_> {
-    fn compared<'a>(
-        &self,
-        known: &'a HashMap<Version, Provenance>,
-        now: &Held<'_>,
-    ) -> Compared<'a> {
+    fn compared<'a>(&self, known: &'a Made, now: &Held<'_>) -> Compared<'a> {
         let mut compared = Compared::default();
         for (index, version) in self.current {
             let Some(provenance) = known.get(version) else { continue };
@@ -211,8 +218,19 @@ impl Candidate<'_> {
         }
         let partition = self.is_cut.then_some(index);
         let scanned = |of: &&Needed<'_>| self.consumes.scans.contains_key(of.asset());
+        // An asset may be read in several ways, which were written down as one.
+        let mut all: HashMap<&AssetKey, HashSet<String>> = HashMap::new();
+        for needed in self.needed.iter().filter(scanned) {
+            all.entry(needed.asset()).or_default().extend(needed.keys(partition));
+        }
         for needed in self.needed.iter().filter(scanned) {
             let asset = needed.asset();
+            let read = made.inputs.get(asset.as_str()).into_iter().flatten();
+            let read = read.flat_map(|(_, keys)| keys);
+            let states = made.sources.get(asset.as_str()).into_iter().flatten();
+            let read = read.chain(states.map(|(key, _)| key));
+            let gone = read.filter(|key| needed.is_gone(partition, key, &all[asset]));
+            differences.extend(gone.map(|key| Difference::Key((asset.clone(), key.clone()))));
             for key in needed.keys(partition) {
                 if let Some(states) = self.now.sources.get(asset.as_str()) {
                     let was = made.sources.get(asset.as_str()).and_then(|was| was.get(&key));
@@ -228,7 +246,7 @@ impl Candidate<'_> {
                         differences.push(Difference::Versions((asset.clone(), key)));
                     }
                     // An input may be allowed to be missing, then and now.
-                    (None, None) => {}
+                    (None, None) if needed.may_be_missing(&key) => {}
                     _ => differences.push(Difference::Key((asset.clone(), key))),
                 }
             }

@@ -47,6 +47,31 @@ impl Needed<'_> {
     }
 }
 
+impl Needed<'_> {
+    /// Whether a key that no version holds is one that nobody makes.
+    pub(crate) fn may_be_missing(&self, key: &str) -> bool {
+        match self {
+            Self::Whole(_) => false,
+            Self::Partitions(of) => {
+                let mut made = of.made.iter().flat_map(|(.., keys)| keys);
+                !of.is_appended && !made.any(|made| made == key)
+            }
+        }
+    }
+
+    /// Whether a key that was read is none that could be read now, so that its rows are gone.
+    pub(crate) fn is_gone(&self, partition: Option<u32>, key: &str, now: &HashSet<String>) -> bool {
+        match self {
+            Self::Partitions(of) if !of.is_appended => match (&of.mapped, partition) {
+                // Another partition of the same step may have needed it.
+                (Some(mapped), Some(_)) => mapped.theirs.find(key).is_none(),
+                _ => !now.contains(key),
+            },
+            _ => !key.is_empty(),
+        }
+    }
+}
+
 /// For each asset and key the versions that hold it.
 pub(crate) type Held<'a> = HashMap<(&'a str, &'a str), Vec<Version>>;
 

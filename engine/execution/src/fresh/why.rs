@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrowsmith_definitions::{AssetKey, PartitionExpr};
-use arrowsmith_instance::VersionSummary;
-use arrowsmith_io_manager::Version;
 use serde::Serialize;
 
 use super::decide::{Changed, Difference};
@@ -180,15 +178,11 @@ impl Engine {
         };
         let is_cut = node.partitions.is_some();
         let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
-        let versions: Vec<Version> = current.values().copied().collect();
-        let summaries = self.instance.version_summaries(&versions).await?;
-        let known: HashMap<Version, &VersionSummary> =
-            summaries.iter().map(|made| (made.version, made)).collect();
+        let known = self.made(current.values().copied()).await?;
         let now_held = held(&now);
         let mut looked = Looked::default();
         for (index, version) in current {
-            let made = known.get(version).and_then(|made| made.provenance.as_ref());
-            let Some(made) = made else {
+            let Some(made) = known.get(version) else {
                 all(StaleStatus::Stale, 1);
                 looked.unknown += 1;
                 continue;

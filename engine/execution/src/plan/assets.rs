@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::partitions::{Cuts, suffix};
 use super::reason::Inputs;
 use super::{Plan, PlanRequest, Reason, ResolvedConfig, Step, with_longest_paths};
-use crate::fresh::{Candidate, Consumes, Freshness, provenance};
+use crate::fresh::{Candidate, Consumes, Freshness, Made, provenance};
 use crate::node::{Node, NodeInput, NodeOutput, NodeSource, PartitionSource, Work};
 use crate::partitions::AssetPartitions;
 use crate::{Engine, Error, Result};
@@ -38,6 +38,8 @@ struct Planner<'a> {
     only_needed: bool,
     is_question: bool,
     left_out: u64,
+    /// What every version that may be fresh was made of.
+    made_of: Made,
     /// Why the node that is put together is not fresh, if that is known.
     cause: Option<String>,
     steps: Vec<Step>,
@@ -107,12 +109,23 @@ impl Engine {
             only_needed: request.only_needed && !request.full_refresh,
             is_question: request.is_question,
             left_out: 0,
+            made_of: Made::new(),
             cause: None,
             steps: Vec::new(),
             made: HashMap::new(),
             pinned: HashMap::new(),
             problems: Vec::new(),
         };
+        if planner.only_needed {
+            // Asked once for all of them, since most plans find nothing to do.
+            let whole = selected.iter().filter_map(|key| pointers.get(key.as_str()));
+            let whole = whole.map(|pointer| pointer.version);
+            let appended = selected.iter().filter_map(|key| cuts.appended.get(key)?.last());
+            planner.made_of = self.made(whole.chain(appended.copied())).await?;
+            let cut = cuts.made.values().flatten();
+            let cut = cut.filter_map(|(version, made)| Some((*version, made.provenance.clone()?)));
+            planner.made_of.extend(cut);
+        }
         for key in self.resolved.graph.topological().iter().filter(|key| selected.contains(key)) {
             planner.add(key).await?;
         }
@@ -371,7 +384,7 @@ impl Planner<'_> {
         let Some(current) = &node.current else { return Ok(none) };
         let is_cut = node.partitions.is_some();
         let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
-        self.engine.fresh(&candidate, false).await
+        self.engine.fresh(&candidate, &self.made_of, false).await
     }
 
     fn asset_node(
