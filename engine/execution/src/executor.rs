@@ -1,5 +1,6 @@
 //! The concurrent executor: a step starts when its inputs are there and a slot is free.
 
+mod confirm;
 mod expand;
 mod hooks;
 mod resources;

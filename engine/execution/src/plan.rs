@@ -4,6 +4,8 @@ mod assets;
 mod config;
 mod graph;
 mod job;
+mod missing;
+mod needed;
 mod partitions;
 mod reason;
 mod reexecution;

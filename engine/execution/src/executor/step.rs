@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrowsmith_definitions::{
-    BoxError, ComputeContext, HookEvent, OutputMetadata, PartitionSet, PermanentFailure,
-    RetryRequested, StepInfo, StepPartitions,
+    BoxError, ComputeContext, HookEvent, OutputMetadata, PermanentFailure, RetryRequested, StepInfo,
 };
 use arrowsmith_instance::{
     AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Provenance, Publish,
@@ -17,6 +16,7 @@ use datafusion::catalog::TableProvider;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
+use super::confirm::{fresh_parts, without};
 use super::hooks::run_hooks;
 use super::run::{Emission, Inputs, Run};
 use crate::attempt::{AttemptInput, Written, attempt};
@@ -55,7 +55,7 @@ pub(super) struct StepEnd {
 }
 
 impl StepEnd {
-    fn new(at: usize, state: StepState) -> Self {
+    pub(super) fn new(at: usize, state: StepState) -> Self {
         Self { at, state, mapping_keys: Vec::new(), begun: BTreeMap::new() }
     }
 }
@@ -101,21 +101,21 @@ impl From<BoxError> for Failed {
 }
 
 /// A step on its way.
-struct Work {
-    run: Arc<Run>,
-    step: Arc<Step>,
-    at: usize,
-    number: u32,
-    begun: Begun,
-    started_at: TimeMicros,
-    input_versions: BTreeMap<String, Version>,
-    loaded: Vec<Event>,
+pub(super) struct Work {
+    pub(super) run: Arc<Run>,
+    pub(super) step: Arc<Step>,
+    pub(super) at: usize,
+    pub(super) number: u32,
+    pub(super) begun: Begun,
+    pub(super) started_at: TimeMicros,
+    pub(super) input_versions: BTreeMap<String, Version>,
+    pub(super) loaded: Vec<Event>,
     /// Whether what is written comes behind what is stored already.
-    appends: bool,
+    pub(super) appends: bool,
     /// What it is made of, if that is known.
-    provenance: Option<Provenance>,
+    pub(super) provenance: Option<Provenance>,
     /// What of it is fresh and not computed again.
-    kept: Vec<Part>,
+    pub(super) kept: Vec<Part>,
 }
 
 pub(super) async fn run_step(
@@ -190,40 +190,6 @@ pub(super) async fn run_step(
     }
 }
 
-/// A step with the partitions that are not fresh; `None` if nothing is left of it.
-fn without(step: &Step, fresh: &PartitionSet) -> Option<Step> {
-    let piece = step.node.partitions.as_deref()?;
-    let set = piece.set.difference(fresh);
-    if set.is_empty() {
-        return None;
-    }
-    let mut node = (*step.node).clone();
-    node.partitions = Some(Arc::new(StepPartitions { set, ..piece.clone() }));
-    Some(Step { node: Arc::new(node), ..step.clone() })
-}
-
-/// The versions that hold what is fresh of a step.
-async fn fresh_parts(run: &Run, step: &Step, fresh: &PartitionSet) -> Result<Vec<Part>, BoxError> {
-    let (Some(current), piece) = (&step.node.current, step.node.partitions.as_deref()) else {
-        return Ok(Vec::new());
-    };
-    let mut keys: BTreeMap<Version, Vec<String>> = BTreeMap::new();
-    for index in fresh.iter() {
-        let Some(version) = current.get(&index) else { continue };
-        let of_version = keys.entry(*version).or_default();
-        of_version.extend(piece.map(|piece| piece.keys.key(index)));
-    }
-    let mut parts = Vec::new();
-    for (version, keys) in keys {
-        let made = run.engine.version(version).await?.ok_or("a current version is known")?;
-        parts.push(match piece {
-            Some(_) => Part::new(&made.io_manager, &made.stored, &keys),
-            None => Part { io_manager: made.io_manager, stored: made.stored },
-        });
-    }
-    Ok(parts)
-}
-
 /// The rows that an incremental asset has stored already, unless it is to be made anew.
 async fn previous_of(run: &Run, step: &Step) -> Result<Option<Arc<dyn TableProvider>>, BoxError> {
     let resolved = step.node.outputs.first().and_then(|output| output.asset.as_ref());
@@ -285,7 +251,7 @@ fn failed_to_begin(run: &Run, step: &Step, at: usize, error: &str) -> StepEnd {
 }
 
 impl Work {
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         let now = self.run.engine.clock.now();
         Duration::from_micros((now - self.started_at).try_into().unwrap_or_default())
     }
@@ -367,28 +333,6 @@ impl Work {
                 Outcome::Failed(format!("it took longer than its limit of {seconds} s").into())
             }
         }
-    }
-
-    /// Ends the step without a new version: what is current is what its readers read.
-    async fn confirmed(&self) -> StepEnd {
-        let duration_us = self.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
-        let event = Event::StepConfirmed { duration_us };
-        let reason = "what it reads and its code are the same";
-        self.end(AttemptStatus::Success, StepState::Confirmed, reason, event).await;
-        for declared in &self.step.node.outputs {
-            let mut kept = self.kept.clone();
-            // A whole table is one version.
-            let own = if self.step.node.partitions.is_none() { kept.pop() } else { None };
-            let emission = Emission {
-                io_manager: declared.io_manager.clone(),
-                stored: own.map(|part| part.stored),
-                kept,
-                asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.clone()),
-            };
-            self.run.remember((self.at, declared.name.clone(), None), emission);
-        }
-        self.notice_end(StepState::Confirmed, 0, 0, None);
-        StepEnd::new(self.at, StepState::Confirmed)
     }
 
     /// Fails for good.
@@ -539,7 +483,13 @@ impl Work {
         (rows, bytes)
     }
 
-    fn notice_end(&self, state: StepState, rows: u64, bytes: u64, reason: Option<String>) {
+    pub(super) fn notice_end(
+        &self,
+        state: StepState,
+        rows: u64,
+        bytes: u64,
+        reason: Option<String>,
+    ) {
         self.run.observer.notice(Progress::StepEnded {
             step: self.step.key.clone(),
             state,
@@ -592,7 +542,13 @@ impl Work {
     }
 
     /// Ends the attempt in the instance. If that fails, the end of the run or its recovery does it.
-    async fn end(&self, status: AttemptStatus, state: StepState, reason: &str, event: Event) {
+    pub(super) async fn end(
+        &self,
+        status: AttemptStatus,
+        state: StepState,
+        reason: &str,
+        event: Event,
+    ) {
         let end = EndAttempt {
             attempt_id: self.begun.attempt_id,
             run_id: self.run.run_id,

@@ -11,12 +11,12 @@ use arrowsmith_instance::Pointer;
 use arrowsmith_io_manager::Version;
 use serde_json::Value;
 
+use super::missing::{not_materialized, partitions_not_materialized};
 use super::partitions::{Cuts, suffix};
 use super::reason::Inputs;
 use super::{Plan, PlanRequest, Reason, ResolvedConfig, Step, with_longest_paths};
-use crate::fresh::{Candidate, Consumes, Freshness, Made, provenance};
+use crate::fresh::{Consumes, Freshness, Made};
 use crate::node::{Node, NodeInput, NodeOutput, NodeSource, PartitionSource, Work};
-use crate::partitions::AssetPartitions;
 use crate::{Engine, Error, Result};
 
 /// What a job adds to the plan of its assets.
@@ -28,29 +28,29 @@ pub(super) struct Extras {
 }
 
 /// Steps that are being put together.
-struct Planner<'a> {
-    engine: &'a Engine,
-    extras: &'a Extras,
-    pointers: &'a BTreeMap<String, Pointer>,
-    cuts: &'a Cuts,
-    selected: &'a BTreeSet<AssetKey>,
-    full_refresh: bool,
-    only_needed: bool,
-    is_question: bool,
-    left_out: u64,
+pub(super) struct Planner<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) extras: &'a Extras,
+    pub(super) pointers: &'a BTreeMap<String, Pointer>,
+    pub(super) cuts: &'a Cuts,
+    pub(super) selected: &'a BTreeSet<AssetKey>,
+    pub(super) full_refresh: bool,
+    pub(super) only_needed: bool,
+    pub(super) is_question: bool,
+    pub(super) left_out: u64,
     /// What every version that may be fresh was made of.
-    made_of: Made,
+    pub(super) made_of: Made,
     /// Why the node that is put together is not fresh, if that is known.
-    cause: Option<String>,
-    steps: Vec<Step>,
+    pub(super) cause: Option<String>,
+    pub(super) steps: Vec<Step>,
     /// The steps and outputs that make an asset: one, or one for each piece of its partitions.
-    made: HashMap<AssetKey, Vec<Maker>>,
-    pinned: HashMap<AssetKey, Pointer>,
-    problems: Vec<Diagnostic>,
+    pub(super) made: HashMap<AssetKey, Vec<Maker>>,
+    pub(super) pinned: HashMap<AssetKey, Pointer>,
+    pub(super) problems: Vec<Diagnostic>,
 }
 
 /// An output of a step that makes an asset, or a piece of it.
-struct Maker {
+pub(super) struct Maker {
     at: usize,
     output: String,
     piece: Option<Arc<StepPartitions>>,
@@ -334,59 +334,6 @@ impl Planner<'_> {
         NodeSource::Partitions(Arc::new(source))
     }
 
-    /// Tells all earlier partitions of an asset that it needs, and those that they need in turn.
-    fn earlier_are_missing(&mut self, input: &ResolvedInput, mut missing: PartitionSet) {
-        let key = &input.key;
-        let (of, asked) = (&self.cuts.of[key], &self.cuts.sets[key]);
-        loop {
-            let needed = self.cuts.required(self.engine, key, input, Some(&missing)).set;
-            let more = needed.difference(&of.materialized).difference(asked).difference(&missing);
-            if more.is_empty() {
-                break;
-            }
-            missing = missing.union(&more);
-        }
-        let mut problem = partitions_not_materialized(key, key, of, &missing);
-        let all = of.keys.expression(&missing.union(asked));
-        problem.helps = vec![format!(
-            "materialize them in one go: `arrowsmith materialize {key} --partition '{all}'`"
-        )];
-        if !self.problems.iter().any(|known| known.message == problem.message) {
-            self.problems.push(problem);
-        }
-    }
-
-    /// The versions that are current of what a node would make.
-    fn current(&self, key: &AssetKey, piece: Option<&StepPartitions>) -> BTreeMap<u32, Version> {
-        if let (Some(piece), Some(of)) = (piece, self.cuts.of.get(key)) {
-            let version = |index| Some((index, of.current(index)?.version));
-            return piece.set.iter().filter_map(version).collect();
-        }
-        let newest = match self.cuts.appended.get(key) {
-            Some(versions) => versions.last().copied(),
-            None => self.pointers.get(key.as_str()).map(|pointer| pointer.version),
-        };
-        newest.into_iter().map(|version| (0, version)).collect()
-    }
-
-    /// The partitions of a node that are known to be fresh before anything runs.
-    async fn fresh(&self, node: &Node) -> Result<Freshness> {
-        let none = Freshness::default();
-        let Some(consumes) = &node.consumes else { return Ok(none) };
-        // What other steps are going to make is not known yet, and so is what needs it.
-        let emitted = |at: usize, output: &str, _: Option<&str>| {
-            let made = self.steps[at].node.output(output)?.asset.as_ref()?;
-            Some((made.asset.key.clone(), Vec::new()))
-        };
-        let found = provenance(self.engine, consumes, node, &self.pinned, &emitted).await;
-        // A source that cannot be asked is told by the step that reads it.
-        let Ok(Some((now, needed))) = found else { return Ok(none) };
-        let Some(current) = &node.current else { return Ok(none) };
-        let is_cut = node.partitions.is_some();
-        let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
-        self.engine.fresh(&candidate, &self.made_of, false).await
-    }
-
     fn asset_node(
         &self,
         resolved: &Arc<ResolvedAsset>,
@@ -517,28 +464,4 @@ impl Planner<'_> {
         self.steps.push(Step { key: step, reason, after, reads, longest_path, node });
         Ok(self.steps.len() - 1)
     }
-}
-
-fn partitions_not_materialized(
-    reader: &AssetKey,
-    key: &AssetKey,
-    of: &AssetPartitions,
-    missing: &PartitionSet,
-) -> Diagnostic {
-    let (shown, exact) = (of.keys.shown(missing), of.keys.expression(missing));
-    let message = match missing.len() {
-        1 => format!("`{reader}` needs partition {shown} of `{key}`, which is not materialized"),
-        count => format!(
-            "`{reader}` needs {count} partitions of `{key}` that are not materialized: {shown}"
-        ),
-    };
-    let exact = if exact.len() > 80 { "missing".to_owned() } else { exact };
-    Diagnostic::error(Code::NotMaterialized, message)
-        .help(format!("materialize them: `arrowsmith materialize {key} --partition '{exact}'`"))
-}
-
-fn not_materialized(key: &AssetKey, input: &AssetKey) -> Diagnostic {
-    let message = format!("`{key}` reads `{input}`, which has not been materialized");
-    Diagnostic::error(Code::NotMaterialized, message)
-        .help(format!("materialize both: `arrowsmith materialize '+{key}'`"))
 }
