@@ -182,8 +182,14 @@ impl Difference {
 impl Candidate<'_> {
     fn compared<'a>(&self, known: &'a Made, now: &Held<'_>) -> Compared<'a> {
         let mut compared = Compared::default();
+        // Most often nothing at all has changed since a version was made, whatever its partitions need.
+        let mut unchanged: HashMap<Version, bool> = HashMap::new();
         for (index, version) in self.current {
             let Some(provenance) = known.get(version) else { continue };
+            if *unchanged.entry(*version).or_insert_with(|| provenance == self.now) {
+                compared.fresh.insert(*index);
+                continue;
+            }
             let before = compared.before.entry(*version).or_insert_with(|| held(provenance));
             let differences = self.differences(*index, provenance, before, now);
             let told = || differences.iter().find_map(Difference::told);

@@ -106,7 +106,10 @@ pub(crate) fn moved(of: &Provenance, to: &BTreeMap<(String, String), Vec<Version
         versions.retain(|_, keys| !keys.is_empty());
         for ((_, key), now) in to.iter().filter(|((of, _), _)| of == asset) {
             for version in now {
-                versions.entry(*version).or_default().push(key.clone());
+                let keys = versions.entry(*version).or_default();
+                if let Err(place) = keys.binary_search(key) {
+                    keys.insert(place, key.clone());
+                }
             }
         }
     }
