@@ -21,7 +21,9 @@ pub(crate) async fn materialize(
     let engine = context.engine().await?;
     let plan = engine.plan_request(request).await.map_err(|e| fail(&e))?;
     if plan.is_empty() {
-        say(nothing(&plan));
+        if !context.quiet {
+            say(nothing(&plan));
+        }
         return Ok(Exit::Ok);
     }
     carry_out(context, &engine, plan, args).await
