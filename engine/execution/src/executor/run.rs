@@ -250,7 +250,8 @@ impl Run {
             return Ok(Some((now, PartitionSet::default())));
         };
         let is_cut = node.partitions.is_some();
-        let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
+        let candidate =
+            Candidate { consumes, now: &now, needed: &needed, current, is_cut, is_settled: true };
         let known = engine.made(current.values().copied()).await?;
         let fresh = engine.fresh(&candidate, &known, true).await?.fresh;
         Ok(Some((now, fresh)))

@@ -22,6 +22,8 @@ pub(crate) struct Candidate<'a> {
     /// a single one, whose index is zero.
     pub(crate) current: &'a BTreeMap<u32, Version>,
     pub(crate) is_cut: bool,
+    /// Whether all that it reads is there, so that nothing is missing from `now`.
+    pub(crate) is_settled: bool,
 }
 
 /// What versions were made of, as far as that is known.
@@ -186,7 +188,10 @@ impl Candidate<'_> {
         let mut unchanged: HashMap<Version, bool> = HashMap::new();
         for (index, version) in self.current {
             let Some(provenance) = known.get(version) else { continue };
-            if *unchanged.entry(*version).or_insert_with(|| provenance == self.now) {
+            if *unchanged
+                .entry(*version)
+                .or_insert_with(|| self.is_settled && provenance == self.now)
+            {
                 compared.fresh.insert(*index);
                 continue;
             }

@@ -177,7 +177,14 @@ impl Engine {
             return Ok(());
         };
         let is_cut = node.partitions.is_some();
-        let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
+        let candidate = Candidate {
+            consumes,
+            now: &now,
+            needed: &needed,
+            current,
+            is_cut,
+            is_settled: node.waits_for().is_empty(),
+        };
         let known = self.made(current.values().copied()).await?;
         let now_held = held(&now);
         let mut looked = Looked::default();

@@ -42,7 +42,14 @@ impl Planner<'_> {
         let Ok(Some((now, needed))) = found else { return Ok(none) };
         let Some(current) = &node.current else { return Ok(none) };
         let is_cut = node.partitions.is_some();
-        let candidate = Candidate { consumes, now: &now, needed: &needed, current, is_cut };
+        let candidate = Candidate {
+            consumes,
+            now: &now,
+            needed: &needed,
+            current,
+            is_cut,
+            is_settled: node.waits_for().is_empty(),
+        };
         self.engine.fresh(&candidate, &self.made_of, false).await
     }
 }
