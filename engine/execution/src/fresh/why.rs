@@ -72,6 +72,19 @@ pub enum StaleCategory {
     Unknown,
 }
 
+impl StaleCause {
+    fn new(category: StaleCategory, reason: impl Into<String>) -> Self {
+        Self {
+            category,
+            reason: reason.into(),
+            input: None,
+            columns: Vec::new(),
+            partitions: Vec::new(),
+            causes: Vec::new(),
+        }
+    }
+}
+
 impl Engine {
     /// How an asset stands and why, its chosen partitions taken together. Rows are read where only
     /// they can tell.
@@ -110,13 +123,11 @@ impl Engine {
             seen.insert(input.key.clone(), why.clone());
             if why.status != StaleStatus::Fresh {
                 let word = if why.status == StaleStatus::Missing { "missing" } else { "stale" };
+                let reason = format!("`{}` is {word}", input.key);
                 causes.push(StaleCause {
-                    category: StaleCategory::Dependencies,
-                    reason: format!("`{}` is {word}", input.key),
                     input: Some(input.key.to_string()),
-                    columns: Vec::new(),
-                    partitions: Vec::new(),
                     causes: why.causes,
+                    ..StaleCause::new(StaleCategory::Dependencies, reason)
                 });
             }
         }
@@ -148,15 +159,7 @@ impl Engine {
             return Ok(());
         }
         let mut all = |status, count: usize| *counts.entry(status).or_default() += count as u64;
-        let cause = |category, reason: String| StaleCause {
-            category,
-            reason,
-            input: None,
-            columns: Vec::new(),
-            partitions: Vec::new(),
-            causes: Vec::new(),
-        };
-        let unknown = |reason: &str| cause(StaleCategory::Unknown, reason.to_owned());
+        let unknown = |reason: &str| StaleCause::new(StaleCategory::Unknown, reason);
         let Some(consumes) = node.consumes.as_deref() else {
             all(StaleStatus::Stale, current.len());
             causes.push(unknown("what it reads is not known, so it is computed each time"));
@@ -264,14 +267,8 @@ impl Looked {
         for difference in self.found {
             let (kind, (asset, key)): (&str, Changed) = match difference {
                 Difference::Code => {
-                    causes.push(StaleCause {
-                        category: StaleCategory::Code,
-                        reason: "its code is another than that of its current version".to_owned(),
-                        input: None,
-                        columns: Vec::new(),
-                        partitions: Vec::new(),
-                        causes: Vec::new(),
-                    });
+                    let reason = "its code is another than that of its current version";
+                    causes.push(StaleCause::new(StaleCategory::Code, reason));
                     continue;
                 }
                 Difference::Source(changed) => ("files", changed),
@@ -300,12 +297,10 @@ impl Looked {
             };
             let (input, columns) = (Some(asset.to_string()), columns.into_iter().collect());
             causes.push(StaleCause {
-                category,
-                reason,
                 input,
                 columns,
                 partitions,
-                causes: Vec::new(),
+                ..StaleCause::new(category, reason)
             });
         }
         causes

@@ -323,12 +323,14 @@ impl Planner<'_> {
             }
         }
         let missing = left.difference(&upstream.materialized);
-        if missing.is_empty() || input.allow_missing {
-            // What is there is read.
-        } else if *reader == input.key {
-            self.earlier_are_missing(input, missing);
-        } else {
-            self.problems.push(partitions_not_materialized(reader, &input.key, upstream, &missing));
+        // An input may be read as far as it is there.
+        if !missing.is_empty() && !input.allow_missing {
+            if *reader == input.key {
+                self.earlier_are_missing(input, missing);
+            } else {
+                let problem = partitions_not_materialized(reader, &input.key, upstream, &missing);
+                self.problems.push(problem);
+            }
         }
         source.pinned = upstream.versions(&left).into_iter().collect();
         NodeSource::Partitions(Arc::new(source))
