@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arrowsmith::execution::{Engine, EngineOptions, RunOptions, RunReport, Silent};
 use arrowsmith::instance::{
-    EndStep, Event, Instance, NewAttempt, NewRun, NewVersion, ProcessIdentity, Publish, Published,
-    Refusal, RunId, RunStatus, StepRecord, StepState, Target,
+    EndRun, EndStep, Event, Instance, NewAttempt, NewRun, NewVersion, ProcessIdentity, Publish,
+    Published, Refusal, ReusedVersion, RunId, RunStatus, StepRecord, StepState, Target,
 };
 use arrowsmith::io::{IoManager, MemoryIoManager, Version, WriteTarget};
 use arrowsmith::prelude::*;
@@ -345,20 +345,65 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
         inputs: Default::default(),
         metadata: Default::default(),
     };
-    let publish = Publish {
+    let publish = Publish { versions: vec![version], ..nothing(attempt) };
+    instance.publish(publish).await.expect("an answer")
+}
+
+/// What an attempt publishes that has done nothing.
+fn nothing(attempt: &NewAttempt) -> Publish {
+    Publish {
         attempt_id: attempt.attempt_id,
         run_id: attempt.run_id,
         step_key: "t".to_owned(),
         environment: "main".to_owned(),
         loaded: vec![],
         outputs: vec![],
-        versions: vec![version],
+        versions: vec![],
+        reused: vec![],
         started_at: attempt.at,
         duration_us: 1,
         at: attempt.at + 1,
         then_begin: vec![],
-    };
-    instance.publish(publish).await.expect("an answer")
+    }
+}
+
+/// Points to a version that was published before.
+async fn reuse(instance: &Instance, attempt: &NewAttempt, version: Version) -> Published {
+    let asset = attempt.targets[0].asset.clone();
+    let partitions = vec![];
+    let reused = vec![ReusedVersion { asset, version, partitions, row_count: 1, size_bytes: 8 }];
+    instance.publish(Publish { reused, ..nothing(attempt) }).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_version_is_either_reused_or_removed() {
+    let folder = TempDir::new().expect("a folder");
+    for instance in instances(folder.path()).await {
+        let mut versions = Vec::new();
+        for at in 1..=3 {
+            let (run_id, attempt) = begun(&instance, at, ProcessIdentity::current()).await;
+            assert_eq!(publish(&instance, &attempt).await, Published::Yes);
+            versions.push(attempt.version);
+            let status = RunStatus::Success;
+            let end = EndRun { run_id, status, error: None, at };
+            instance.end_run(end).await.expect("ended");
+        }
+        // The first is current again, so only the second may go.
+        let (_, attempt) = begun(&instance, 4, ProcessIdentity::current()).await;
+        assert_eq!(reuse(&instance, &attempt, versions[0]).await, Published::Yes);
+        let pointers = instance.pointers("main").await.expect("pointers");
+        assert_eq!(pointers["t"].version, versions[0]);
+        let condemned = instance.condemn(versions.clone(), 5).await.expect("condemned");
+        assert_eq!(condemned, versions[1..]);
+        let (_, attempt) = begun(&instance, 6, ProcessIdentity::current()).await;
+        let refused = reuse(&instance, &attempt, versions[1]).await;
+        assert_eq!(refused, Published::No(Refusal::Removed));
+        // What a live run has pointed to stays for its readers, whatever became current meanwhile.
+        let (_, attempt) = begun(&instance, 7, ProcessIdentity::current()).await;
+        assert_eq!(publish(&instance, &attempt).await, Published::Yes);
+        let condemned = instance.condemn(vec![versions[0]], 8).await.expect("condemned");
+        assert!(condemned.is_empty(), "{condemned:?}");
+    }
 }
 
 #[tokio::test]

@@ -290,6 +290,7 @@ struct Work {
     cases: usize,
     computed: usize,
     confirmed: usize,
+    reused: usize,
     left_out: u64,
 }
 
@@ -318,10 +319,15 @@ async fn check(graph: &Graph, instance: &Instance, manager: &Arc<dyn IoManager>,
         assert_eq!(report.status, RunStatus::Success, "{:?}", report.error);
         work.computed += report.steps.get("success").copied().unwrap_or(0);
         work.confirmed += report.steps.get("confirmed").copied().unwrap_or(0);
+        work.reused += report.steps.get("reused").copied().unwrap_or(0);
     }
     for (key, expected) in expected(graph).await {
         let table = engine.table(&key.parse().expect("a key")).await.expect("a table");
         assert_eq!(rows_of(table).await, expected, "{key}");
+    }
+    // What could have been reused is gone now and then.
+    if work.cases % 7 == 6 {
+        engine.vacuum(std::time::Duration::ZERO, false).await.expect("a vacuum");
     }
     work.cases += 1;
 }
@@ -459,6 +465,71 @@ fn only_what_an_edit_touches_is_computed_and_why_says_so() {
     insta::assert_snapshot!(told);
 }
 
+/// Edits that are taken back, of data and of code, point to what was stored before.
+#[test]
+fn an_edit_that_is_taken_back_computes_nothing_but_what_reads_the_files() {
+    let project = Project::new(SHOP);
+    let edit = |path: &str, from: &str, to: &str| {
+        let text = std::fs::read_to_string(project.path().join(path)).expect("a file");
+        assert!(text.contains(from), "{path} has no {from}");
+        project.write(path, &text.replace(from, to));
+        project.ok(&["materialize"]);
+        let mut ran = ran(&project);
+        ran.sort();
+        ran
+    };
+    let rows = || project.ok(&["query", "select * from marts.monthly order by month", "-f", "csv"]);
+    project.ok(&["materialize"]);
+    let built = rows();
+    let doubled = ["marts.monthly[2024-01...2024-04] success"];
+    assert_eq!(edit("assets/marts/monthly.sql", "sum(amount)", "sum(amount) * 2"), doubled);
+    assert_ne!(rows(), built);
+    assert_eq!(
+        edit("assets/marts/monthly.sql", "sum(amount) * 2", "sum(amount)"),
+        ["marts.monthly[2024-01...2024-04] reused"]
+    );
+    assert_eq!(rows(), built);
+    let events = project.ok(&["run", "show", "-f", "json"]);
+    assert!(events.contains("\"reused\""), "{events}");
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
+    let history = project.ok(&["run", "logs", "latest", "-f", "csv"]);
+    assert!(history.contains("ASSET_REUSED") && history.contains("STEP_REUSED"), "{history}");
+
+    // One month of data: its file is read again, and what was made of it is there.
+    let file = "data/orders/2024-02.csv";
+    let ran = edit(file, "ada,2024-02-03,30", "ada,2024-02-03,31");
+    assert!(ran.contains(&"marts.monthly[2024-02] success".to_owned()), "{ran:?}");
+    assert_ne!(rows(), built);
+    assert_eq!(
+        edit(file, "ada,2024-02-03,31", "ada,2024-02-03,30"),
+        [
+            "marts.cities reused",
+            "marts.large reused",
+            "marts.monthly[2024-02] reused",
+            "reports.best reused",
+            "staging.orders[2024-02] success"
+        ]
+    );
+    assert_eq!(rows(), built);
+
+    // What is removed is computed.
+    edit("assets/marts/monthly.sql", "sum(amount)", "sum(amount) * 2");
+    project.ok(&["vacuum", "--retention", "0"]);
+    let back = edit("assets/marts/monthly.sql", "sum(amount) * 2", "sum(amount)");
+    assert_eq!(back, ["marts.monthly[2024-01...2024-04] success"]);
+    assert_eq!(rows(), built);
+    // As is whatever is forced.
+    edit("assets/marts/monthly.sql", "sum(amount)", "sum(amount) * 2");
+    project.write(
+        "assets/marts/monthly.sql",
+        &std::fs::read_to_string(project.path().join("assets/marts/monthly.sql"))
+            .expect("a file")
+            .replace(" * 2", ""),
+    );
+    project.ok(&["materialize", "marts.monthly", "--force"]);
+    assert_eq!(self::ran(&project), ["marts.monthly[2024-01...2024-04] success"]);
+}
+
 /// Rows of a partition that is there no more are no rows of its readers.
 #[test]
 fn a_partition_that_is_taken_away_makes_its_readers_stale() {
@@ -541,12 +612,12 @@ fn what_is_left_out_is_what_would_be_computed() {
         }
     }
     // Most of what an edit does not touch must be left out, else nothing is won.
-    let Work { computed, confirmed, left_out, .. } = work;
+    let Work { computed, confirmed, reused, left_out, .. } = work;
     let text = format!("seed {seed}: {graphs} graphs, {work:?}\n");
     std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).expect("written");
-    let saved = left_out + confirmed as u64;
+    let saved = left_out + (confirmed + reused) as u64;
     assert!(
         saved * 2 > computed as u64,
-        "{computed} computed, {confirmed} confirmed, {left_out} left out"
+        "{computed} computed, {confirmed} confirmed, {reused} reused, {left_out} left out"
     );
 }

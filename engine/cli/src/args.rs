@@ -162,7 +162,7 @@ pub(crate) enum Command {
     /// Remove versions that nothing needs
     Vacuum {
         /// Keep what is younger, such as `24h` or `7d`; `0` keeps nothing that is not needed
-        #[arg(long, default_value = "24h", value_parser = parse_retention)]
+        #[arg(long, default_value = "7d", value_parser = parse_retention)]
         retention: std::time::Duration,
         /// Only say what would be removed
         #[arg(long)]

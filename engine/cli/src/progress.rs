@@ -28,6 +28,7 @@ fn style(state: StepState) -> (Style, &'static str) {
     match state {
         StepState::Success => (AnsiColor::Green.on_default(), "ok"),
         StepState::Failure => (AnsiColor::Red.on_default().bold(), "failed"),
+        StepState::Reused => (AnsiColor::Cyan.on_default(), "reused"),
         StepState::Confirmed => (AnsiColor::Cyan.on_default(), "fresh"),
         StepState::Skipped => (AnsiColor::Yellow.on_default(), "skipped"),
         StepState::Canceled => (AnsiColor::Yellow.on_default(), "canceled"),
@@ -45,7 +46,7 @@ fn ended(
 ) -> String {
     let (style, word) = style(state);
     let mut line = format!("{style}{word:>8}{style:#}  {step}");
-    if state == StepState::Success {
+    if matches!(state, StepState::Success | StepState::Reused) {
         let (rows, size) = (count(size.0), bytes(size.1));
         line.push_str(&format!("  {rows} rows  {size}  {}", elapsed(took)));
     } else if let Some(reason) = reason {

@@ -33,7 +33,7 @@ pub(crate) struct AttemptInput {
 }
 
 /// Sealed outputs that wait to be published.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) outputs: Vec<WrittenOutput>,
     pub(crate) checks: Vec<Evaluated>,

@@ -291,7 +291,7 @@ impl Loop {
         self.states[end.at] = Some(end.state);
         self.begun.extend(end.begun);
         match end.state {
-            StepState::Success | StepState::Confirmed => {
+            StepState::Success | StepState::Confirmed | StepState::Reused => {
                 self.expand(end.at, &end.mapping_keys).await?;
                 self.release(end.at).await?;
             }

@@ -5,12 +5,14 @@
 //! each of those versions is current. Where an input has another version now, the rows that are read of
 //! both decide: a digest over exactly the columns and filters of the plan
 //! ([`Reads`](arrowsmith_definitions::Reads)), taken once for each version and kept. Whatever is not
-//! known means that the asset is computed.
+//! known means that the asset is computed, unless a version that was stored before is what would be
+//! computed.
 
 mod consumes;
 mod decide;
 mod digests;
 mod provenance;
+mod reuse;
 mod why;
 
 pub(crate) use consumes::Consumes;

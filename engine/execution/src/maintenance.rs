@@ -12,6 +12,9 @@ use crate::attempt::APPENDED;
 use crate::record::{appended_partition, published_partitions};
 use crate::{Engine, Result};
 
+/// How long files stay that no attempt has published.
+const LEFT_BEHIND: Duration = Duration::from_hours(24);
+
 /// What a vacuum did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Vacuum {
@@ -46,10 +49,11 @@ pub struct FsckFinding {
 }
 
 impl Engine {
-    /// Removes versions that nothing needs and that are older than `retention`.
+    /// Removes versions that nothing needs and that are older than `retention`; what failed attempts
+    /// left behind goes after a day at the latest.
     ///
     /// Needed are current versions, those that a live run reads or has made, and those that an
-    /// attempt is writing. Superseded versions and what failed attempts left behind go.
+    /// attempt is writing. Superseded versions can become current again until they are removed.
     pub async fn vacuum(&self, retention: Duration, dry_run: bool) -> Result<Vacuum> {
         // What a mirror still shows would be missed.
         if !dry_run {
@@ -64,24 +68,40 @@ impl Engine {
         }
         let needed = self.instance.versions_in_use().await?;
         let oldest_live = self.instance.live_runs().await?.into_iter().map(|run| run.0).min();
+        let versions: Vec<Version> = found.iter().map(|(_, entry)| entry.version).collect();
+        let published = self.instance.version_summaries(&versions).await?;
+        let published: HashSet<Version> = published.into_iter().map(|made| made.version).collect();
         let now = UNIX_EPOCH + Duration::from_micros(self.clock.now().try_into().unwrap_or(0));
         let mut vacuum = Vacuum::default();
-        let mut removed = Vec::new();
+        let mut old = Vec::new();
         for (manager, entry) in found {
             // An attempt of a live run may not be known to the database yet; its version is
             // younger than its run.
             let may_be_live = oldest_live.is_some_and(|run| entry.version.0 >= run);
-            let young = age(&entry, now) < retention;
-            if needed.contains(&entry.version) || may_be_live || young {
+            // What no attempt has published can never be of use.
+            let is_published = published.contains(&entry.version);
+            let retention = if is_published { retention } else { retention.min(LEFT_BEHIND) };
+            if needed.contains(&entry.version) || may_be_live || age(&entry, now) < retention {
+                vacuum.kept += 1;
+            } else {
+                old.push((manager, entry));
+            }
+        }
+        // From now on no run points to them again, and what one has pointed to meanwhile stays.
+        let condemned = old.iter().map(|(_, entry)| entry.version).collect();
+        let condemned: HashSet<Version> = if dry_run {
+            condemned
+        } else {
+            let condemned = condemned.into_iter().collect();
+            self.instance.condemn(condemned, self.clock.now()).await?.into_iter().collect()
+        };
+        for (manager, entry) in old {
+            if !condemned.contains(&entry.version) {
                 vacuum.kept += 1;
                 continue;
             }
             vacuum.bytes += if dry_run { entry.size_bytes } else { manager.remove(&entry).await? };
             vacuum.removed.push(format!("{}/{}", entry.table, entry.version));
-            removed.push(entry.version);
-        }
-        if !dry_run {
-            self.instance.mark_removed(removed, self.clock.now()).await?;
         }
         Ok(vacuum)
     }

@@ -181,6 +181,7 @@ impl Engine {
             provenance: None,
         };
         let publish = Publish {
+            reused: Vec::new(),
             attempt_id: attempt.attempt_id,
             run_id,
             step_key: key.to_string(),

@@ -113,6 +113,18 @@ pub enum Event {
         /// Its bytes.
         size_bytes: u64,
     },
+    /// A version that was stored before became current again, or a partition of one.
+    AssetReused {
+        /// The version.
+        version: String,
+        /// The partition, if the asset has any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition_key: Option<String>,
+        /// Its rows.
+        row_count: u64,
+        /// Its bytes.
+        size_bytes: u64,
+    },
     /// The step is done.
     StepSuccess {
         /// How long it took, in microseconds.
@@ -120,6 +132,11 @@ pub enum Event {
     },
     /// What the step would compute is what is current already.
     StepConfirmed {
+        /// How long it took to find out, in microseconds.
+        duration_us: u64,
+    },
+    /// All that the step would compute was stored before.
+    StepReused {
         /// How long it took to find out, in microseconds.
         duration_us: u64,
     },
@@ -157,6 +174,8 @@ impl Event {
             Self::RunCanceled { .. } => "RUN_CANCELED",
             Self::StepStart { .. } => "STEP_START",
             Self::StepConfirmed { .. } => "STEP_CONFIRMED",
+            Self::StepReused { .. } => "STEP_REUSED",
+            Self::AssetReused { .. } => "ASSET_REUSED",
             Self::LoadedInput { .. } => "LOADED_INPUT",
             Self::StepOutput { .. } => "STEP_OUTPUT",
             Self::HandledOutput { .. } => "HANDLED_OUTPUT",

@@ -15,7 +15,7 @@ use crate::{
     BackfillId, BackfillRecord, BackfillStatus, DigestRecord, EndAttempt, EndRun, EndStep, Error,
     EventRecord, Materialization, NewAttempt, NewRun, NewVersion, OutputRecord, PartitionPointer,
     PartitionTotals, Pointer, Provenance, Publish, Published, ReplaceSteps, Result, RunId,
-    RunRecord, StepRecord, Tell, TimeMicros, VersionSummary,
+    RunRecord, StepRecord, StoredVersion, Tell, TimeMicros, VersionSummary,
 };
 
 /// One instance: runs, events and the catalog. Clones share what is kept.
@@ -112,9 +112,13 @@ impl Instance {
         self.done(Request::EndRun(end)).await
     }
 
-    /// Remembers that the files of versions are gone.
-    pub async fn mark_removed(&self, versions: Vec<Version>, at: TimeMicros) -> Result<()> {
-        self.done(Request::MarkRemoved { versions, at }).await
+    /// Says that the files of versions are about to be removed, so that nothing points to them any
+    /// more; returns those for which that holds. What is in use meanwhile is not among them.
+    pub async fn condemn(&self, versions: Vec<Version>, at: TimeMicros) -> Result<Vec<Version>> {
+        match self.writer.send(Request::Condemn { versions, at }).await? {
+            Reply::Condemned(versions) => Ok(versions),
+            _ => Err(Error::Closed),
+        }
     }
 
     /// Makes versions current that are known only from the manifests beside their data; a table
@@ -239,6 +243,16 @@ impl Instance {
     /// What plans have to know of versions, in no order, without those that are not known.
     pub async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>> {
         self.reader.version_summaries(versions).await
+    }
+
+    /// The newest stored versions of an asset that some code has made, newest first.
+    pub async fn stored_versions(
+        &self,
+        asset: &str,
+        code: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>> {
+        self.reader.stored_versions(asset, code, limit).await
     }
 
     /// Remembers that versions are what would be made of other inputs as well.

@@ -32,9 +32,9 @@ pub use process::ProcessIdentity;
 pub use record::{
     AttemptStatus, BackfillId, BackfillRecord, BackfillStatus, DigestRecord, Materialization,
     OutputRecord, PartitionPointer, PartitionTotals, Pointer, Provenance, RunId, RunRecord,
-    RunStatus, StepRecord, StepState, TimeMicros, VersionSummary,
+    RunStatus, StepRecord, StepState, StoredVersion, TimeMicros, VersionSummary,
 };
 pub use request::{
     EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewPartition, NewRun, NewVersion, Publish,
-    Published, Refusal, ReplaceSteps, Target, Tell,
+    Published, Refusal, ReplaceSteps, ReusedVersion, Target, Tell,
 };

@@ -112,6 +112,8 @@ words! {
         Success = "success",
         /// What it would compute is what is current already.
         Confirmed = "confirmed",
+        /// What it would compute was stored before, and is current again.
+        Reused = "reused",
         /// It failed for good.
         Failure = "failure",
         /// Something upstream of it failed.
@@ -306,6 +308,17 @@ pub struct VersionSummary {
     pub inputs: BTreeMap<String, Version>,
     /// What it was made of, if that is known.
     pub provenance: Option<Provenance>,
+}
+
+/// A version that may become current again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// The version.
+    pub version: Version,
+    /// The keys of its partitions; none if it is a whole table.
+    pub partitions: Vec<String>,
+    /// What it was made of.
+    pub provenance: Provenance,
 }
 
 /// What a version was made of: where all of it is the same, so are the rows.

@@ -111,6 +111,21 @@ pub struct NewVersion {
     pub provenance: Option<Provenance>,
 }
 
+/// A version that was published before and is to become current again, all of it or some partitions.
+#[derive(Debug, Clone)]
+pub struct ReusedVersion {
+    /// The asset.
+    pub asset: String,
+    /// The version.
+    pub version: Version,
+    /// Which of its partitions; none if it is the whole table.
+    pub partitions: Vec<NewPartition>,
+    /// Rows of what becomes current.
+    pub row_count: u64,
+    /// Bytes of what becomes current.
+    pub size_bytes: u64,
+}
+
 /// What a step has emitted.
 #[derive(Debug, Clone)]
 pub struct NewOutput {
@@ -147,6 +162,8 @@ pub struct Publish {
     pub outputs: Vec<NewOutput>,
     /// What becomes current.
     pub versions: Vec<NewVersion>,
+    /// What becomes current again.
+    pub reused: Vec<ReusedVersion>,
     /// When it got a slot and began to compute.
     pub started_at: TimeMicros,
     /// How long it took, in microseconds.
@@ -178,6 +195,8 @@ pub enum Refusal {
     RunEnded(RunStatus),
     /// The attempt is not known.
     Unknown,
+    /// The files of a version that was to become current again were removed meanwhile.
+    Removed,
 }
 
 impl std::fmt::Display for Refusal {
@@ -187,6 +206,7 @@ impl std::fmt::Display for Refusal {
             Self::Superseded => f.write_str("a newer attempt of another run has begun"),
             Self::RunEnded(status) => write!(f, "its run was already ended as {status}"),
             Self::Unknown => f.write_str("its attempt is not known to the instance"),
+            Self::Removed => f.write_str("the stored version that fits was removed meanwhile"),
         }
     }
 }
@@ -307,7 +327,7 @@ pub(crate) enum Request {
     ReplaceSteps(ReplaceSteps),
     Tell(Vec<Tell>),
     EndRun(EndRun),
-    MarkRemoved { versions: Vec<Version>, at: TimeMicros },
+    Condemn { versions: Vec<Version>, at: TimeMicros },
     Restore { environment: String, versions: Vec<NewVersion>, at: TimeMicros },
     SetDynamicPartitions { name: String, add: Vec<String>, remove: Vec<String>, at: TimeMicros },
     SaveBackfill(Box<BackfillRecord>),
@@ -321,17 +341,33 @@ pub(crate) enum Reply {
     Done,
     Published(Published),
     Restored(usize),
+    Condemned(Vec<Version>),
 }
 
+/// A table or partition that becomes current, with its rows and bytes; a whole table has no key.
+pub(crate) type Current<'a> = (Option<&'a str>, u64, u64);
+
 impl NewVersion {
-    /// What becomes current, each with its rows and bytes: partitions, or the whole table.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = (Option<&str>, u64, u64)> {
-        let whole = (None, self.stored.row_count, self.stored.size_bytes);
-        let whole = self.partitions.is_empty().then_some(whole);
-        let partitions =
-            self.partitions.iter().map(|p| (Some(p.key.as_str()), p.row_count, p.size_bytes));
-        whole.into_iter().chain(partitions)
+    /// What becomes current.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Current<'_>> {
+        tables(&self.partitions, (None, self.stored.row_count, self.stored.size_bytes))
     }
+}
+
+impl ReusedVersion {
+    /// What becomes current.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Current<'_>> {
+        tables(&self.partitions, (None, self.row_count, self.size_bytes))
+    }
+}
+
+fn tables<'a>(
+    partitions: &'a [NewPartition],
+    whole: Current<'a>,
+) -> impl Iterator<Item = Current<'a>> {
+    let whole = partitions.is_empty().then_some(whole);
+    let partitions = partitions.iter().map(|p| (Some(p.key.as_str()), p.row_count, p.size_bytes));
+    whole.into_iter().chain(partitions)
 }
 
 impl Publish {
@@ -361,14 +397,38 @@ impl Publish {
                 events.push((None, Event::HandledOutput { output, io_manager }));
             }
         }
-        events.push((None, Event::StepSuccess { duration_us: self.duration_us }));
+        for old in &self.reused {
+            events.extend(old.tables().map(|(partition_key, row_count, size_bytes)| {
+                let version = old.version.to_string();
+                let partition_key = partition_key.map(str::to_owned);
+                let event = Event::AssetReused { version, partition_key, row_count, size_bytes };
+                (Some(old.asset.as_str()), event)
+            }));
+        }
+        let duration_us = self.duration_us;
+        let ended = match self.state() {
+            StepState::Reused => Event::StepReused { duration_us },
+            _ => Event::StepSuccess { duration_us },
+        };
+        events.push((None, ended));
         events
     }
 
-    /// Rows and bytes of everything that was stored.
+    /// How the step ends: reused if nothing was computed.
+    pub fn state(&self) -> StepState {
+        if self.outputs.is_empty() && !self.reused.is_empty() {
+            StepState::Reused
+        } else {
+            StepState::Success
+        }
+    }
+
+    /// Rows and bytes of everything that was stored or became current.
     pub(crate) fn totals(&self) -> (u64, u64) {
         let stored = self.versions.iter().map(|v| &v.stored);
         let stored = stored.chain(self.outputs.iter().filter_map(|o| o.stored.as_ref()));
-        stored.fold((0, 0), |(rows, bytes), s| (rows + s.row_count, bytes + s.size_bytes))
+        let stored = stored.map(|stored| (stored.row_count, stored.size_bytes));
+        let reused = self.reused.iter().map(|old| (old.row_count, old.size_bytes));
+        stored.chain(reused).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
     }
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use crate::request::{Reply, Request};
 use crate::{
     BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization, OutputRecord,
-    PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, StepRecord, TimeMicros,
-    VersionSummary,
+    PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, StepRecord,
+    StoredVersion, TimeMicros, VersionSummary,
 };
 
 /// Changes what is kept.
@@ -33,6 +33,12 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
         environment: &str,
     ) -> Result<BTreeMap<String, PartitionTotals>>;
     async fn version_summaries(&self, versions: &[Version]) -> Result<Vec<VersionSummary>>;
+    async fn stored_versions(
+        &self,
+        asset: &str,
+        code: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>>;
     async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>>;
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>>;
     async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>>;

@@ -1,21 +1,27 @@
-//! Steps of which all or a part is fresh, so that nothing has to be computed for it.
+//! Steps of which all or a part is fresh or was stored before, so that nothing has to be computed for
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{BoxError, PartitionSet, StepPartitions};
-use arrowsmith_instance::{AttemptStatus, Event, StepState};
+use arrowsmith_instance::{AttemptStatus, Event, ReusedVersion, StepState};
 use arrowsmith_io_manager::Version;
 
-use super::run::{Emission, Run};
+use super::run::{Emission, Known, Run};
 use super::step::{StepEnd, Work};
 use crate::Step;
 use crate::catalog::Part;
+use crate::record::published_partitions;
 
-/// A step with the partitions that are not fresh; `None` if nothing is left of it.
-pub(super) fn without(step: &Step, fresh: &PartitionSet) -> Option<Step> {
+/// A step with the partitions that are not known; `None` if nothing is left of it.
+pub(super) fn without(step: &Step, known: &Known) -> Option<Step> {
     let piece = step.node.partitions.as_deref()?;
-    let set = piece.set.difference(fresh);
+    let mut stored = PartitionSet::default();
+    for index in known.fresh.keys().chain(known.reusable.keys()) {
+        stored.insert(*index);
+    }
+    let set = piece.set.difference(&stored);
     if set.is_empty() {
         return None;
     }
@@ -24,24 +30,21 @@ pub(super) fn without(step: &Step, fresh: &PartitionSet) -> Option<Step> {
     Some(Step { node: Arc::new(node), ..step.clone() })
 }
 
-/// The versions that hold what is fresh of a step.
-pub(super) async fn fresh_parts(
+/// The versions that hold partitions of a step.
+pub(super) async fn parts_of(
     run: &Run,
     step: &Step,
-    fresh: &PartitionSet,
+    held: &BTreeMap<u32, Version>,
 ) -> Result<Vec<Part>, BoxError> {
-    let (Some(current), piece) = (&step.node.current, step.node.partitions.as_deref()) else {
-        return Ok(Vec::new());
-    };
+    let piece = step.node.partitions.as_deref();
     let mut keys: BTreeMap<Version, Vec<String>> = BTreeMap::new();
-    for index in fresh.iter() {
-        let Some(version) = current.get(&index) else { continue };
+    for (index, version) in held {
         let of_version = keys.entry(*version).or_default();
-        of_version.extend(piece.map(|piece| piece.keys.key(index)));
+        of_version.extend(piece.map(|piece| piece.keys.key(*index)));
     }
     let mut parts = Vec::new();
     for (version, keys) in keys {
-        let made = run.engine.version(version).await?.ok_or("a current version is known")?;
+        let made = run.engine.version(version).await?.ok_or("a stored version is known")?;
         parts.push(match piece {
             Some(_) => Part::new(&made.io_manager, &made.stored, &keys),
             None => Part { io_manager: made.io_manager, stored: made.stored },
@@ -57,8 +60,15 @@ impl Work {
         let event = Event::StepConfirmed { duration_us };
         let reason = "what it reads and its code are the same";
         self.end(AttemptStatus::Success, StepState::Confirmed, reason, event).await;
+        self.remember_stored();
+        self.notice_end(StepState::Confirmed, 0, 0, None);
+        StepEnd::new(self.at, StepState::Confirmed)
+    }
+
+    /// Lets other steps read what was stored before, where nothing was computed.
+    pub(super) fn remember_stored(&self) {
         for declared in &self.step.node.outputs {
-            let mut kept = self.kept.clone();
+            let mut kept = [&*self.kept, &*self.reused].concat();
             // A whole table is one version.
             let own = if self.step.node.partitions.is_none() { kept.pop() } else { None };
             let emission = Emission {
@@ -69,7 +79,19 @@ impl Work {
             };
             self.run.remember((self.at, declared.name.clone(), None), emission);
         }
-        self.notice_end(StepState::Confirmed, 0, 0, None);
-        StepEnd::new(self.at, StepState::Confirmed)
+    }
+
+    /// What becomes current again.
+    pub(super) fn reused_versions(&self) -> Vec<ReusedVersion> {
+        let asset = self.step.node.outputs.first().and_then(|output| output.asset.as_ref());
+        let Some(resolved) = asset else { return Vec::new() };
+        let reused = |Part { stored, .. }: &Part| ReusedVersion {
+            asset: resolved.asset.key.to_string(),
+            version: stored.version,
+            partitions: published_partitions(stored),
+            row_count: stored.row_count,
+            size_bytes: stored.size_bytes,
+        };
+        self.reused.iter().map(reused).collect()
     }
 }

@@ -73,6 +73,23 @@ impl Emission {
     }
 }
 
+/// What is known of a step before it computes anything.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What it is made of.
+    pub(super) now: Provenance,
+    /// The current versions of partitions that are fresh.
+    pub(super) fresh: BTreeMap<u32, Version>,
+    /// Versions of other partitions that were stored before and are what would be computed.
+    pub(super) reusable: BTreeMap<u32, Version>,
+}
+
+impl Known {
+    fn new(now: Provenance) -> Self {
+        Self { now, fresh: BTreeMap::new(), reusable: BTreeMap::new() }
+    }
+}
+
 /// The inputs of an attempt, and what is remembered of them.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
@@ -230,11 +247,8 @@ impl Run {
         }
     }
 
-    /// What a step is made of, and which of its partitions are fresh; `None` if that is not known.
-    pub(super) async fn provenance(
-        &self,
-        step: &Step,
-    ) -> Result<Option<(Provenance, PartitionSet)>, BoxError> {
+    /// What a step is made of and what of it is stored already; `None` if that is not known.
+    pub(super) async fn known(&self, step: &Step) -> Result<Option<Known>, BoxError> {
         let node = &step.node;
         let Some(consumes) = &node.consumes else { return Ok(None) };
         let emitted = |at: usize, output: &str, mapping_key: Option<&str>| {
@@ -247,14 +261,27 @@ impl Run {
         let found = provenance(engine, consumes, node, &self.plan.pinned, &emitted).await?;
         let Some((now, needed)) = found else { return Ok(None) };
         let Some(current) = &node.current else {
-            return Ok(Some((now, PartitionSet::default())));
+            return Ok(Some(Known::new(now)));
         };
         let is_cut = node.partitions.is_some();
         let candidate =
             Candidate { consumes, now: &now, needed: &needed, current, is_cut, is_settled: true };
-        let known = engine.made(current.values().copied()).await?;
-        let fresh = engine.fresh(&candidate, &known, true).await?.fresh;
-        Ok(Some((now, fresh)))
+        let made = engine.made(current.values().copied()).await?;
+        let fresh = engine.fresh(&candidate, &made, true).await?.fresh;
+        let piece = node.partitions.as_deref();
+        let all = piece.map_or_else(|| PartitionSet::range(0..=0), |piece| piece.set.clone());
+        let left = all.difference(&fresh);
+        let asset = node.outputs.first().and_then(|output| output.asset.as_ref());
+        // What is added to rows that are stored is not what is stored.
+        let asset = asset.filter(|of| !of.asset.materialized.is_incremental());
+        let reusable = match asset {
+            Some(of) if !left.is_empty() && !current.is_empty() => {
+                engine.reusable(&of.asset.key, &candidate, piece, left).await?
+            }
+            _ => BTreeMap::new(),
+        };
+        let fresh = fresh.iter().filter_map(|index| Some((index, *current.get(&index)?)));
+        Ok(Some(Known { fresh: fresh.collect(), reusable, ..Known::new(now) }))
     }
 
     /// The inputs of a step: what this run emitted, what is pinned, and external tables.

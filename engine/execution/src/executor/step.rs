@@ -9,14 +9,14 @@ use arrowsmith_definitions::{
 };
 use arrowsmith_instance::{
     AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Provenance, Publish,
-    Published, StepState, Target, Tell, TimeMicros,
+    Published, Refusal, StepState, Target, Tell, TimeMicros,
 };
 use arrowsmith_io_manager::{StoredTable, Version};
 use datafusion::catalog::TableProvider;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::confirm::{fresh_parts, without};
+use super::confirm::{parts_of, without};
 use super::hooks::run_hooks;
 use super::run::{Emission, Inputs, Run};
 use crate::attempt::{AttemptInput, Written, attempt};
@@ -62,8 +62,8 @@ impl StepEnd {
 
 enum Outcome {
     Written(Written),
-    /// What is current is what it would compute.
-    Confirmed,
+    /// All that it would compute is stored already.
+    Stored,
     Failed(Failed),
     Canceled,
 }
@@ -116,6 +116,8 @@ pub(super) struct Work {
     pub(super) provenance: Option<Provenance>,
     /// What of it is fresh and not computed again.
     pub(super) kept: Vec<Part>,
+    /// What of it was stored before and is to become current again.
+    pub(super) reused: Vec<Part>,
 }
 
 pub(super) async fn run_step(
@@ -151,6 +153,7 @@ pub(super) async fn run_step(
             appends: false,
             provenance: None,
             kept: Vec::new(),
+            reused: Vec::new(),
         };
         let failed: Failed = match work.attempt().await {
             Outcome::Written(written) => {
@@ -166,12 +169,18 @@ pub(super) async fn run_step(
                         run_hooks(&run, &step, HookEvent::Success, None).await;
                         return end;
                     }
-                    Err(error) => error.into(),
+                    Err(failed) => failed,
                 }
             }
-            Outcome::Confirmed => {
+            Outcome::Stored => {
                 drop(held.take());
-                return work.confirmed().await;
+                if work.reused.is_empty() {
+                    return work.confirmed().await;
+                }
+                match work.publish(Written::default()).await {
+                    Ok(end) => return end,
+                    Err(failed) => failed,
+                }
             }
             Outcome::Failed(failed) => failed,
             Outcome::Canceled => return work.canceled().await,
@@ -295,17 +304,18 @@ impl Work {
         let context = self.context();
         let (versions, loaded, appends) =
             (&mut self.input_versions, &mut self.loaded, &mut self.appends);
-        let (made_of, kept) = (&mut self.provenance, &mut self.kept);
+        let (made_of, kept, reused) = (&mut self.provenance, &mut self.kept, &mut self.reused);
         let work = caught(async {
             let (mut step, mut context) = (step, context);
-            if let Some((now, fresh)) = run.provenance(&step).await? {
-                *made_of = Some(now);
-                if !fresh.is_empty() {
-                    *kept = fresh_parts(&run, &step, &fresh).await?;
-                    let Some(left) = without(&step, &fresh) else { return Ok(None) };
+            if let Some(known) = run.known(&step).await? {
+                if !known.fresh.is_empty() || !known.reusable.is_empty() {
+                    *kept = parts_of(&run, &step, &known.fresh).await?;
+                    *reused = parts_of(&run, &step, &known.reusable).await?;
+                    let Some(left) = without(&step, &known) else { return Ok(None) };
                     context.partitions.clone_from(&left.node.partitions);
                     step = Arc::new(left);
                 }
+                *made_of = Some(known.now);
             }
             let Inputs { bound, versions: found, loaded: told } = run.inputs(&step).await?;
             versions.clone_from(&found);
@@ -321,7 +331,7 @@ impl Work {
             () = cancel.cancelled() => Outcome::Canceled,
             done = work => match done {
                 Ok(Ok(Some(written))) => Outcome::Written(written),
-                Ok(Ok(None)) => Outcome::Confirmed,
+                Ok(Ok(None)) => Outcome::Stored,
                 Ok(Err(error)) => Outcome::Failed(error.into()),
                 Err(panic) => {
                     tracing::error!(backtrace = %panic.backtrace, "{panic}");
@@ -365,7 +375,7 @@ impl Work {
     }
 
     /// The one transaction that makes everything visible; an error says why it did not.
-    async fn publish(&self, written: Written) -> Result<StepEnd, String> {
+    async fn publish(&self, written: Written) -> Result<StepEnd, Failed> {
         let (run, step) = (&self.run, &self.step);
         let engine = &run.engine;
         let (elapsed, at) = (self.elapsed(), engine.clock.now());
@@ -380,7 +390,10 @@ impl Work {
         }
         let (mut versions, mut outputs) = (Vec::new(), Vec::new());
         for output in &written.outputs {
-            let declared = step.node.output(&output.output).ok_or("an output is declared")?;
+            let declared = step
+                .node
+                .output(&output.output)
+                .ok_or_else(|| Failed::from("an output is declared".to_owned()))?;
             let metadata = written.metadata.get(&output.output).cloned().unwrap_or_default();
             let asset = declared.asset.as_ref().map(|resolved| resolved.asset.key.to_string());
             if let (Some(asset), Some(stored)) = (&asset, &output.stored) {
@@ -405,21 +418,40 @@ impl Work {
             loaded: self.loaded.clone(),
             outputs,
             versions,
+            reused: self.reused_versions(),
             started_at: self.started_at,
             duration_us: elapsed.as_micros().try_into().unwrap_or(u64::MAX),
             at,
             then_begin,
         };
+        let state = publish.state();
+        end.state = state;
         match engine.instance.publish(publish).await {
             Ok(Published::Yes) => {}
-            Ok(Published::No(refusal)) => return Err(format!("it was not published: {refusal}")),
-            Err(error) => return Err(format!("it was not published: {}", chain(&error))),
+            Ok(Published::No(refusal)) => {
+                let error = format!("it was not published: {refusal}");
+                // The next attempt does not find that version any more.
+                let (max_retries, wait) = (self.number, Duration::ZERO);
+                let hint = match refusal {
+                    Refusal::Removed => Hint::Requested { max_retries, wait },
+                    _ => Hint::AsThePolicySays,
+                };
+                return Err(Failed { error, hint });
+            }
+            Err(error) => return Err(format!("it was not published: {}", chain(&error)).into()),
         }
-        self.mirror(&written).await;
-        let (rows, bytes) = self.remember(written);
+        self.mirror().await;
+        let (rows, bytes) = if state == StepState::Reused {
+            self.remember_stored();
+            let sizes =
+                self.reused.iter().map(|part| (part.stored.row_count, part.stored.size_bytes));
+            sizes.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
+        } else {
+            self.remember(written)
+        };
         let elapsed_ms = elapsed.as_secs_f64() * 1e3;
         tracing::info!(rows, bytes, elapsed_ms, "published");
-        self.notice_end(StepState::Success, rows, bytes, None);
+        self.notice_end(state, rows, bytes, None);
         Ok(end)
     }
 
@@ -450,10 +482,8 @@ impl Work {
 
     /// Lets other programs see what is published. It stays published if that fails, and the next
     /// mirror of the asset shows it.
-    async fn mirror(&self, written: &Written) {
-        for output in &written.outputs {
-            let declared = self.step.node.output(&output.output);
-            let Some(resolved) = declared.and_then(|of| of.asset.as_ref()) else { continue };
+    async fn mirror(&self) {
+        for resolved in self.step.node.outputs.iter().filter_map(|output| output.asset.as_ref()) {
             if let Err(error) = self.run.engine.mirror(&resolved.asset.key).await {
                 let warning = chain(&error);
                 tracing::warn!(warning, "other programs do not see what was published");
@@ -475,7 +505,7 @@ impl Work {
             let emission = Emission {
                 io_manager: declared.io_manager.clone(),
                 stored: output.stored,
-                kept: self.kept.clone(),
+                kept: [&*self.kept, &*self.reused].concat(),
                 asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.clone()),
             };
             self.run.remember((self.at, output.output, output.mapping_key), emission);

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use arrowsmith_io_manager::Version;
 use async_trait::async_trait;
 
-use super::{Memory, Run};
+use super::{Memory, Run, State};
 use crate::storage::Reader;
 use crate::{
     AttemptStatus, BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization,
     OutputRecord, PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, RunStatus,
-    StepRecord, TimeMicros, VersionSummary,
+    StepRecord, StoredVersion, TimeMicros, VersionSummary,
 };
 
 #[async_trait]
@@ -92,6 +92,26 @@ impl Reader for Memory {
         Ok(versions.iter().filter_map(summary).collect())
     }
 
+    async fn stored_versions(
+        &self,
+        asset: &str,
+        code: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>> {
+        let state = self.lock();
+        let made = state.versions.iter().filter(|(_, made)| made.asset == asset);
+        let stored = made.filter_map(|(version, made)| {
+            let provenance = state.provenance.get(version)?.clone();
+            let partitions = made.stored.partitions.clone();
+            let is_it = provenance.code == code;
+            is_it.then_some(StoredVersion { version: *version, partitions, provenance })
+        });
+        let mut stored: Vec<StoredVersion> = stored.collect();
+        stored.sort_by_key(|stored| std::cmp::Reverse(stored.version));
+        stored.truncate(limit as usize);
+        Ok(stored)
+    }
+
     async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
         let state = self.lock();
         let of_version = |version: &Version| {
@@ -155,21 +175,27 @@ impl Reader for Memory {
     }
 
     async fn versions_in_use(&self) -> Result<HashSet<Version>> {
-        let state = self.lock();
+        Ok(self.lock().in_use())
+    }
+}
+
+impl State {
+    /// Versions that must stay.
+    pub(super) fn in_use(&self) -> HashSet<Version> {
         let live = |run_id: &RunId| {
-            state.runs.get(run_id).is_some_and(|run| run.status == RunStatus::Started)
+            self.runs.get(run_id).is_some_and(|run| run.status == RunStatus::Started)
         };
-        let current = state.catalog.values().flat_map(|catalog| catalog.values());
+        let current = self.catalog.values().flat_map(|catalog| catalog.values());
         let mut used: HashSet<Version> =
             current.filter_map(|current| Some(current.published.as_ref()?.version)).collect();
-        used.extend(state.runs.values().flat_map(|run| run.new.pins.iter().copied()));
-        let running = state.attempts.values().filter(|a| a.status == AttemptStatus::Running);
+        used.extend(self.runs.values().flat_map(|run| run.new.pins.iter().copied()));
+        let running = self.attempts.values().filter(|a| a.status == AttemptStatus::Running);
         used.extend(running.map(|attempt| attempt.new.version));
-        let live_outputs = state.runs.values().filter(|run| live(&run.new.run_id));
+        let live_outputs = self.runs.values().filter(|run| live(&run.new.run_id));
         used.extend(live_outputs.flat_map(|run| run.outputs.iter().map(|output| output.version)));
-        let of_live = state.versions.iter().filter(|(_, made)| live(&made.run_id));
+        let of_live = self.versions.iter().filter(|(_, made)| live(&made.run_id));
         used.extend(of_live.map(|(version, _)| *version));
-        Ok(used)
+        used
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use arrowsmith_io_manager::Version;
 use uuid::Uuid;
 
 use super::{Attempt, Memory, Run, State};
-use crate::request::{Reply, Request};
+use crate::request::{self, Reply, Request};
 use crate::{
     AttemptStatus, BackfillRecord, BackfillStatus, EndAttempt, EndRun, EndStep, Event, EventRecord,
     Materialization, NewAttempt, NewOutput, NewRun, NewVersion, OutputRecord, PartitionPointer,
-    Publish, Published, Refusal, ReplaceSteps, RunId, RunStatus, StepRecord, StepState, Target,
-    TimeMicros,
+    Publish, Published, Refusal, ReplaceSteps, ReusedVersion, RunId, RunStatus, StepRecord,
+    StepState, Target, TimeMicros,
 };
 
 impl Memory {
@@ -48,10 +49,14 @@ impl State {
                 }
             }
             Request::EndRun(end) => self.end_run(end),
-            Request::MarkRemoved { versions, .. } => {
-                for version in versions {
+            Request::Condemn { versions, .. } => {
+                let used = self.in_use();
+                let free: Vec<Version> =
+                    versions.iter().filter(|version| !used.contains(version)).copied().collect();
+                for version in &free {
                     self.versions.remove(version);
                 }
+                return Reply::Condemned(free);
             }
             Request::Restore { environment, versions, at } => {
                 let restored = versions.iter().map(|new| self.restore(environment, new, *at));
@@ -160,7 +165,11 @@ impl State {
         let newest = attempt.new.targets.iter().zip(&attempt.epochs).all(|(target, epoch)| {
             catalog.and_then(|c| c.get(target)).is_some_and(|current| current.epoch == *epoch)
         });
-        (!newest).then_some(Refusal::Superseded)
+        if !newest {
+            return Some(Refusal::Superseded);
+        }
+        let is_stored = |old: &ReusedVersion| self.versions.contains_key(&old.version);
+        (!publish.reused.iter().all(is_stored)).then_some(Refusal::Removed)
     }
 
     fn publish(&mut self, publish: &Publish) -> Published {
@@ -171,10 +180,13 @@ impl State {
             let made = materialization(new, publish.run_id, publish.at, publish.duration_us);
             self.make_current(&publish.environment, new, made);
         }
+        for old in &publish.reused {
+            self.point_to(&publish.environment, old, publish.at);
+        }
         self.end_running(publish.run_id, publish.attempt_id, AttemptStatus::Success);
         if let Some(step) = self.step(publish.run_id, &publish.step_key) {
             let (rows, bytes) = publish.totals();
-            step.state = StepState::Success;
+            step.state = publish.state();
             step.started_at = Some(publish.started_at);
             step.ended_at = Some(publish.at);
             (step.row_count, step.size_bytes) = (Some(rows), Some(bytes));
@@ -183,6 +195,7 @@ impl State {
         if let Some(run) = self.runs.get_mut(&publish.run_id) {
             let emitted = publish.outputs.iter().map(|o| output(&publish.step_key, o));
             run.outputs.extend(emitted);
+            run.new.pins.extend(publish.reused.iter().map(|old| old.version));
         }
         for (asset, event) in publish.events() {
             self.tell(publish.run_id, Some(&publish.step_key), asset, publish.at, event);
@@ -209,26 +222,45 @@ impl State {
         let (version, published_at) = (new.stored.version, made.created_at);
         self.provenance.extend(new.provenance.clone().map(|of| (version, of)));
         self.versions.insert(version, made);
-        let catalog = self.catalog.entry(environment.to_owned()).or_default();
-        // A table that is cut otherwise than before has only the new pieces.
-        let table = (environment.to_owned(), new.asset.clone());
         if new.keeps_others {
-            self.partitioned.insert(table);
-        } else if !new.partitions.is_empty() {
-            let partition_key = String::new();
-            let whole = Target { asset: new.asset.clone(), partition_key };
+            self.partitioned.insert((environment.to_owned(), new.asset.clone()));
+        } else {
+            self.cut(environment, &new.asset, new.partitions.is_empty());
+        }
+        self.set_current((environment, &new.asset, version), new.tables(), published_at);
+    }
+
+    fn point_to(&mut self, environment: &str, old: &ReusedVersion, at: TimeMicros) {
+        self.cut(environment, &old.asset, old.partitions.is_empty());
+        self.set_current((environment, &old.asset, old.version), old.tables(), at);
+    }
+
+    /// A table that is cut otherwise than before has only the new pieces.
+    fn cut(&mut self, environment: &str, asset: &str, is_whole: bool) {
+        let catalog = self.catalog.entry(environment.to_owned()).or_default();
+        let table = (environment.to_owned(), asset.to_owned());
+        if !is_whole {
+            let whole = Target { asset: asset.to_owned(), partition_key: String::new() };
             if let Some(current) = catalog.get_mut(&whole) {
                 current.published = None;
             }
             self.partitioned.insert(table);
         } else if self.partitioned.remove(&table) {
-            let of_table = |target: &Target| target.asset == new.asset;
-            let pieces = catalog.iter_mut().filter(|(target, _)| of_table(target));
+            let pieces = catalog.iter_mut().filter(|(target, _)| target.asset == asset);
             pieces.for_each(|(_, current)| current.published = None);
         }
-        for (key, row_count, size_bytes) in new.tables() {
+    }
+
+    fn set_current<'a>(
+        &mut self,
+        (environment, asset, version): (&str, &str, Version),
+        tables: impl Iterator<Item = request::Current<'a>>,
+        published_at: TimeMicros,
+    ) {
+        let catalog = self.catalog.entry(environment.to_owned()).or_default();
+        for (key, row_count, size_bytes) in tables {
             let partition_key = key.unwrap_or_default().to_owned();
-            let target = Target { asset: new.asset.clone(), partition_key: partition_key.clone() };
+            let target = Target { asset: asset.to_owned(), partition_key: partition_key.clone() };
             let pointer =
                 PartitionPointer { partition_key, version, published_at, row_count, size_bytes };
             catalog.entry(target).or_default().published = Some(pointer);

@@ -15,7 +15,7 @@ use crate::storage::Reader;
 use crate::{
     BackfillId, BackfillRecord, DigestRecord, Error, EventRecord, Materialization, OutputRecord,
     PartitionPointer, PartitionTotals, Pointer, ProcessIdentity, Provenance, Result, RunId,
-    RunRecord, StepRecord, TimeMicros, VersionSummary,
+    RunRecord, StepRecord, StoredVersion, TimeMicros, VersionSummary,
 };
 
 /// Connections that read what is committed.
@@ -96,6 +96,15 @@ impl SqliteReader {
         })
     }
 }
+
+/// Versions that must stay.
+pub(super) const IN_USE: &str = "select version_id from pointers where version_id is not null
+     union select version_id from pins
+     union select version_id from attempts where status = 'running'
+     union select o.version_id from outputs o
+       join runs r on r.run_id = o.run_id where r.status = 'started'
+     union select v.version_id from versions v
+       join runs r on r.run_id = v.run_id where r.status = 'started'";
 
 /// The columns of a [`VersionSummary`].
 type FoundSummary = (Version, RunId, Option<String>, BTreeMap<String, Version>, Option<Provenance>);
@@ -212,6 +221,31 @@ impl Reader for SqliteReader {
             provenance,
         };
         Ok(found.into_iter().map(summary).collect())
+    }
+
+    async fn stored_versions(
+        &self,
+        asset: &str,
+        code: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>> {
+        let found: Vec<(Version, Option<Vec<String>>, Provenance)> = self
+            .document(
+                "select json_group_array(json_array(
+                   version_id, json(manifest->'$.partitions'), json(provenance)))
+                 from (
+                   select version_id, manifest, provenance from versions
+                   where asset = $1 and provenance->>'$.code' = $2 and removed_at is null
+                   order by version_id desc limit cast($3 as integer))",
+                &[asset, code, &limit.to_string()],
+            )
+            .await?;
+        let stored = |(version, partitions, provenance): (_, Option<_>, _)| StoredVersion {
+            version,
+            partitions: partitions.unwrap_or_default(),
+            provenance,
+        };
+        Ok(found.into_iter().map(stored).collect())
     }
 
     async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
@@ -365,17 +399,7 @@ impl Reader for SqliteReader {
     }
 
     async fn versions_in_use(&self) -> Result<HashSet<Version>> {
-        let found = sqlx::query(
-            "select version_id from pointers where version_id is not null
-             union select version_id from pins
-             union select version_id from attempts where status = 'running'
-             union select o.version_id from outputs o
-               join runs r on r.run_id = o.run_id where r.status = 'started'
-             union select v.version_id from versions v
-               join runs r on r.run_id = v.run_id where r.status = 'started'",
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let found = sqlx::query(IN_USE).fetch_all(&self.pool).await?;
         found
             .iter()
             .map(|row| Ok(Version(uuid(row.get("version_id"), "pointers.version_id")?)))

@@ -111,11 +111,7 @@ impl Transaction<'_> {
                     self.tell(tell.run_id, step, asset, tell.at, &tell.event)?;
                 }
             }
-            Request::MarkRemoved { versions, at } => self.script.add(
-                "update versions set removed_at = $1
-                 where version_id in (select value from json_each($2))",
-                [text(at), Some(encode(versions)?)],
-            ),
+            Request::Condemn { versions, at } => return self.condemn(versions, *at).await,
             Request::Restore { environment, versions, at } => {
                 return self.restore(environment, versions, *at).await;
             }

@@ -1,6 +1,11 @@
 //! Attempts, steps and runs that end.
 
-use super::{Transaction, text};
+use arrowsmith_io_manager::Version;
+use sqlx::Row;
+
+use super::super::read::{IN_USE, decode};
+use super::{Transaction, encode, text};
+use crate::request::Reply;
 use crate::{EndAttempt, EndRun, EndStep, Result, RunId, StepState, TimeMicros};
 
 impl Transaction<'_> {
@@ -76,5 +81,20 @@ impl Transaction<'_> {
         );
         self.script.add("delete from pins where run_id = $1", [run_id]);
         self.tell(end.run_id, None, None, end.at, &end.event())
+    }
+
+    /// Marks versions as removed, but for those that are in use by now; returns which are.
+    pub(super) async fn condemn(&mut self, versions: &[Version], at: TimeMicros) -> Result<Reply> {
+        let versions = Some(encode(&versions)?);
+        let free = format!(
+            "select json_group_array(value) from json_each($1) where value not in ({IN_USE})"
+        );
+        let free: String = self.script.row(self.connection, &free, [versions]).await?.get(0);
+        self.script.add(
+            "update versions set removed_at = $1
+             where version_id in (select value from json_each($2))",
+            [text(&at), Some(free.clone())],
+        );
+        Ok(Reply::Condemned(decode(&free, "versions.version_id")?))
     }
 }

@@ -1,15 +1,16 @@
 //! Versions that become current.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use arrowsmith_io_manager::Version;
 use serde_json::{Value, json};
 use sqlx::Row;
 
 use super::{Transaction, encode, rows, word};
-use crate::request::Reply;
+use crate::request::{Current, Reply};
 use crate::{
-    AttemptStatus, NewOutput, NewVersion, Publish, Published, Refusal, Result, RunStatus,
-    TimeMicros,
+    AttemptStatus, NewOutput, NewVersion, Publish, Published, Refusal, Result, ReusedVersion,
+    RunStatus, TimeMicros,
 };
 
 const INSERT_VERSIONS: &str = "insert into versions
@@ -27,25 +28,39 @@ impl Transaction<'_> {
         let accepted: Vec<&Publish> = publishes.iter().filter(allowed).copied().collect();
         let (mut versions, mut outputs) = (Vec::new(), Vec::new());
         let (mut pointers, mut beside) = (Vec::new(), Vec::new());
-        let (mut attempts, mut steps) = (Vec::new(), Vec::new());
+        let (mut attempts, mut steps, mut pins) = (Vec::new(), Vec::new(), Vec::new());
         for publish in &accepted {
             let run = publish.run_id.to_string();
             for new in &publish.versions {
                 versions.push(version_row(new, publish)?);
                 let pointers = if new.keeps_others { &mut beside } else { &mut pointers };
-                pointers.extend(pointer_rows(new, &publish.environment, publish.at));
+                pointers.extend(new_pointers(new, &publish.environment, publish.at));
+            }
+            for old in &publish.reused {
+                let of = (publish.environment.as_str(), old.asset.as_str(), old.version);
+                pointers.extend(pointer_rows(of, old.tables(), publish.at));
+                pins.push(json!([run, old.version.to_string()]));
             }
             for output in &publish.outputs {
                 outputs.push(output_row(output, publish)?);
             }
             attempts.push(json!([publish.attempt_id.to_string(), publish.at]));
-            let (started, (row_count, size_bytes)) = (publish.started_at, publish.totals());
-            steps.push(json!([run, publish.step_key, publish.at, row_count, size_bytes, started]));
+            let (started, (rows, bytes)) = (publish.started_at, publish.totals());
+            let state = publish.state();
+            steps.push(json!([run, publish.step_key, publish.at, rows, bytes, started, state]));
             for (asset, event) in publish.events() {
                 self.tell(publish.run_id, Some(&publish.step_key), asset, publish.at, &event)?;
             }
         }
         self.make_current(versions, pointers, beside);
+        if !pins.is_empty() {
+            // Its readers in the same run read it, whatever becomes current meanwhile.
+            self.script.add(
+                "insert into pins (run_id, version_id)
+                 select value->>0, value->>1 from json_each($1) where true on conflict do nothing",
+                [rows(pins)],
+            );
+        }
         if !outputs.is_empty() {
             self.script.add(
                 "insert into outputs
@@ -69,10 +84,9 @@ impl Transaction<'_> {
     }
 
     fn make_current(&mut self, versions: Vec<Value>, pointers: Vec<Value>, beside: Vec<Value>) {
-        if versions.is_empty() {
-            return;
+        if !versions.is_empty() {
+            self.script.add(INSERT_VERSIONS, [rows(versions)]);
         }
-        self.script.add(INSERT_VERSIONS, [rows(versions)]);
         if !beside.is_empty() {
             self.script.add(
                 "insert into pointers
@@ -114,7 +128,7 @@ impl Transaction<'_> {
             [rows(attempts)],
         );
         self.script.add(
-            "update steps set state = 'success', ended_at = e.value->>2,
+            "update steps set state = e.value->>6, ended_at = e.value->>2,
                row_count = e.value->>3, size_bytes = e.value->>4, started_at = e.value->>5,
                reason = null
              from json_each($1) e
@@ -152,7 +166,24 @@ impl Transaction<'_> {
             };
             refusals.extend(refusal.map(|why| (publish.attempt_id, why)));
         }
+        for publish in publishes.iter().filter(|publish| !publish.reused.is_empty()) {
+            if !self.are_stored(&publish.reused).await? {
+                refusals.entry(publish.attempt_id).or_insert(Refusal::Removed);
+            }
+        }
         Ok(refusals)
+    }
+
+    /// Whether the files of versions are not removed.
+    async fn are_stored(&mut self, versions: &[ReusedVersion]) -> Result<bool> {
+        let ids: HashSet<String> = versions.iter().map(|old| old.version.to_string()).collect();
+        let found = self.script.row(
+            self.connection,
+            "select count(*) from versions
+             where version_id in (select value from json_each($1)) and removed_at is null",
+            [Some(encode(&ids)?)],
+        );
+        Ok(usize::try_from(found.await?.get::<i64, _>(0)) == Ok(ids.len()))
     }
 
     /// Versions without a run, from manifests; only tables that have nothing current are moved.
@@ -195,7 +226,7 @@ impl Transaction<'_> {
                    published_at = excluded.published_at, row_count = excluded.row_count,
                    size_bytes = excluded.size_bytes
                  where pointers.version_id is null",
-                [rows(pointer_rows(new, environment, at).collect())],
+                [rows(new_pointers(new, environment, at).collect())],
             );
             restored += usize::try_from(moved.await?).unwrap_or_default();
         }
@@ -230,15 +261,23 @@ fn output_row(output: &NewOutput, publish: &Publish) -> Result<Value> {
     ]))
 }
 
-/// One row for each table that becomes current.
-fn pointer_rows(
+fn new_pointers(
     new: &NewVersion,
     environment: &str,
     at: TimeMicros,
 ) -> impl Iterator<Item = Value> {
-    let version = new.stored.version.to_string();
-    new.tables().map(move |(key, rows, bytes)| {
-        json!([environment, new.asset, key.unwrap_or_default(), version, at, rows, bytes])
+    pointer_rows((environment, &new.asset, new.stored.version), new.tables(), at)
+}
+
+/// One row for each table of an environment, an asset and a version that becomes current.
+fn pointer_rows<'a>(
+    (environment, asset, version): (&str, &str, Version),
+    tables: impl Iterator<Item = Current<'a>>,
+    at: TimeMicros,
+) -> impl Iterator<Item = Value> {
+    let version = version.to_string();
+    tables.map(move |(key, rows, bytes)| {
+        json!([environment, asset, key.unwrap_or_default(), version, at, rows, bytes])
     })
 }
 
