@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrowsmith_definitions::{
     AssetKey, Body, BoxError, ComputeContext, Emitted, OutputMetadata, ResolvedAsset,
 };
+use arrowsmith_instance::DigestRecord;
 use arrowsmith_io_manager::{
     ColumnDifference, PartitionedWrite, SchemaDifference, StoredTable, TablePath, TableSchema,
     Version, WriteTarget,
@@ -14,6 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use uuid::Uuid;
 
 use crate::checks::{Evaluated, evaluate, watched_checks};
+use crate::fresh::WrittenDigests;
 use crate::keyed::{POSITION, keyed};
 use crate::node::{Node, NodeOutput};
 use crate::record::{code_version, inputs_label};
@@ -47,6 +49,8 @@ pub(crate) struct WrittenOutput {
     pub(crate) version: Version,
     /// `None` for a unit, which is not stored.
     pub(crate) stored: Option<Arc<StoredTable>>,
+    /// Of what its readers are going to scan.
+    pub(crate) digests: Vec<DigestRecord>,
 }
 
 /// Runs a node and writes what it emits as new versions.
@@ -63,16 +67,14 @@ pub(crate) async fn attempt(
     for Emitted { output, mapping_key, plan } in emitted {
         let declared = node.output(&output).ok_or("an emitted output was checked")?;
         let version = version.take().unwrap_or_else(|| Version(Uuid::now_v7()));
-        let stored = match plan {
-            None => None,
-            Some(plan) => {
-                let target = target(node, declared, &input, mapping_key.as_deref(), version)?;
-                let (stored, found) = write(engine, declared, &target, plan, &input).await?;
-                checks.extend(found);
-                Some(stored)
-            }
-        };
-        outputs.push(WrittenOutput { output, mapping_key, version, stored });
+        let (mut stored, mut digests) = (None, Vec::new());
+        if let Some(plan) = plan {
+            let target = target(node, declared, &input, mapping_key.as_deref(), version)?;
+            let written = write(engine, declared, &target, plan, &input).await?;
+            checks.extend(written.checks);
+            (stored, digests) = (Some(written.stored), written.digests);
+        }
+        outputs.push(WrittenOutput { output, mapping_key, version, stored, digests });
     }
     Ok(Written { outputs, checks, metadata: context.output_metadata() })
 }
@@ -141,6 +143,13 @@ fn target(
     })
 }
 
+/// A sealed table, and what was found out while it was written.
+struct Sealed {
+    stored: Arc<StoredTable>,
+    checks: Vec<Evaluated>,
+    digests: Vec<DigestRecord>,
+}
+
 /// Writes the rows of an output, and what the checks of its asset say of them.
 async fn write(
     engine: &Engine,
@@ -148,7 +157,7 @@ async fn write(
     target: &WriteTarget,
     plan: Arc<dyn ExecutionPlan>,
     input: &AttemptInput,
-) -> Result<(Arc<StoredTable>, Vec<Evaluated>), BoxError> {
+) -> Result<Sealed, BoxError> {
     let resolved = declared.asset.as_deref();
     if let (Some(promised), Some(resolved)) = (&target.promised, resolved) {
         let mut difference = TableSchema::new(Arc::clone(promised)).difference(&plan.schema());
@@ -174,13 +183,19 @@ async fn write(
         }
         _ => plan,
     };
-    let watched = watch(plan, Arc::clone(&input.counters), Arc::clone(&rows));
+    let scans = resolved.map_or(&[][..], |of| engine.scanned.of(&engine.resolved, &of.asset.key));
+    let scanned = WrittenDigests::new(&engine.session, scans, &plan.schema()).map(Arc::new);
+    let watched = watch(plan, Arc::clone(&input.counters), Arc::clone(&rows), scanned.clone());
     let stored = manager.write(Arc::new(watched), Arc::clone(&engine.task), target).await?;
     let stored = Arc::new(stored);
-    let Some(resolved) = resolved else { return Ok((stored, Vec::new())) };
+    let Some(resolved) = resolved else {
+        return Ok(Sealed { stored, checks: Vec::new(), digests: Vec::new() });
+    };
     refuse_nulls(resolved, &stored)?;
     let checks = evaluate(resolved, &stored, manager, &rows, &input.context).await?;
-    Ok((stored, checks))
+    let keys = target.partitions.as_ref().map_or(&[][..], |of| &*of.keys);
+    let digests = scanned.map_or_else(Vec::new, |scanned| scanned.records(&stored, keys));
+    Ok(Sealed { stored, checks, digests })
 }
 
 fn schema_error(key: &AssetKey, difference: SchemaDifference) -> BoxError {

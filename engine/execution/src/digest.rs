@@ -1,16 +1,19 @@
 //! Whether two tables have the same rows, in whatever order.
 //!
 //! A row is hashed as a whole, over exactly the columns that are looked at: digests of single columns
-//! could not tell {(1, x), (2, y)} from {(1, y), (2, x)}. The hashes are summed modulo 2^128, so that
-//! the order of rows does not matter and digests of parts can be added.
+//! could not tell {(1, x), (2, y)} from {(1, y), (2, x)}. The hash of a row is made of one hash for each
+//! of its values, so that a value is hashed once for all who look at it. The hashes of rows are summed
+//! modulo 2^128, so that the order of rows does not matter and digests of parts can be added. The hash
+//! is XXH3 with 128 bits, which does not withstand somebody who looks for collisions.
+
+mod values;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use arrow::row::{RowConverter, SortField};
 use arrowsmith_definitions::BoxError;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
@@ -18,6 +21,10 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use xxhash_rust::xxh3::xxh3_128;
+
+/// Odd, so that it can be undone, with bits everywhere: the multiplier of the generator of 128 bits of
+/// O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms" (2014).
+const FACTOR: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
 
 /// The digest of all rows of a table, of the columns of a schema.
 pub(crate) async fn digest_of(
@@ -64,14 +71,18 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), BoxError> {
-        let columns = batch.columns().iter().map(plain).collect::<Result<Vec<_>, _>>()?;
-        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone()));
-        let rows = RowConverter::new(fields.collect())?.convert_columns(&columns)?;
-        self.rows += batch.num_rows() as u64;
-        let hashes = rows.iter().map(|row| xxh3_128(row.as_ref()));
-        self.sum = hashes.fold(self.sum, u128::wrapping_add);
+    /// Adds all rows of a batch, with all of its columns in their order.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let hashes = hashes_of(batch.columns().iter().map(Some))?;
+        let columns: Vec<&[u128]> = hashes.iter().filter_map(Option::as_deref).collect();
+        rows(&columns, batch.num_rows()).for_each(|hash| self.add_row(hash));
         Ok(())
+    }
+
+    /// Adds a row by its hash.
+    pub(crate) fn add_row(&mut self, hash: u128) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(hash);
     }
 
     /// That of these rows and those together.
@@ -80,14 +91,24 @@ impl Digest {
     }
 }
 
-/// A column without what only says how its values are kept.
-fn plain(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let kept = plain_type(column.data_type());
-    if kept == *column.data_type() {
-        Ok(Arc::clone(column))
-    } else {
-        arrow::compute::cast(column, &kept)
-    }
+/// The hashes of the values of some columns of a batch; `None` in the place of others.
+pub(crate) fn hashes_of<'a>(
+    columns: impl Iterator<Item = Option<&'a ArrayRef>>,
+) -> Result<Vec<Option<Vec<u128>>>, ArrowError> {
+    columns.map(|column| column.map(values::hashes).transpose()).collect()
+}
+
+/// The hashes of rows by those of their values, whose order matters; zero for rows without any.
+pub(crate) fn rows(columns: &[&[u128]], count: usize) -> impl Iterator<Item = u128> {
+    (0..count).map(move |row| {
+        if columns.is_empty() {
+            return 0;
+        }
+        let values = columns.iter().map(|column| column[row]);
+        let mixed = values.fold(0_u128, |sum, value| sum.wrapping_mul(FACTOR).wrapping_add(value));
+        // A sum of sums would be the same for values that change places between rows.
+        xxh3_128(&mixed.to_le_bytes())
+    })
 }
 
 /// A type without what only says how its values are kept: views, long offsets, dictionaries.
@@ -107,7 +128,8 @@ pub(crate) fn plain_type(data_type: &DataType) -> DataType {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray, StringViewArray};
+    use arrow::array::{DictionaryArray, Float64Array, Int64Array, StringArray, StringViewArray};
+    use arrow::datatypes::Int8Type;
 
     use super::*;
 
@@ -130,5 +152,27 @@ mod tests {
         assert_ne!(of(&[1, 1], texts(&["x", "x"])), of(&[1], texts(&["x"])));
         let nulls = Arc::new(StringArray::from(vec![None, Some("y")]));
         assert_ne!(of(&[1, 2], nulls), of(&[1, 2], texts(&["", "y"])));
+        let dictionary: DictionaryArray<Int8Type> = ["x", "y"].into_iter().collect();
+        assert_eq!(of(&[1, 2], Arc::new(dictionary)), digest);
+        let dictionary: DictionaryArray<Int8Type> = [None, Some("y")].into_iter().collect();
+        assert_eq!(
+            of(&[1, 2], Arc::new(dictionary)),
+            of(&[1, 2], Arc::new(StringArray::from(vec![None, Some("y")])))
+        );
+        let sliced = Arc::new(StringArray::from(vec!["w", "x", "y"]).slice(1, 2));
+        assert_eq!(of(&[1, 2], sliced), digest);
+    }
+
+    /// `1 / x` tells the zeros apart, nothing tells apart what is not a number.
+    #[test]
+    fn numbers_are_what_a_query_sees_of_them() {
+        let of = |numbers: &[f64]| {
+            let numbers: ArrayRef = Arc::new(Float64Array::from(numbers.to_vec()));
+            let mut digest = Digest::default();
+            digest.add(&RecordBatch::try_from_iter([("n", numbers)]).unwrap()).unwrap();
+            digest
+        };
+        assert_ne!(of(&[0.0]), of(&[-0.0]));
+        assert_eq!(of(&[f64::NAN]), of(&[f64::from_bits(f64::NAN.to_bits() | 1)]));
     }
 }

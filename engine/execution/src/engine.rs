@@ -13,6 +13,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::prelude::SessionConfig;
 use tokio::sync::Semaphore;
 
+use crate::fresh::Scanned;
 use crate::memory::default_memory_bytes;
 use crate::{Clock, Error, Result, RunLogs, SystemClock, open_io_managers};
 
@@ -37,6 +38,8 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: arrowsmith_definitions::Limits,
     pub(crate) logs: RunLogs,
+    /// What is read of each asset.
+    pub(crate) scanned: Scanned,
     pools: BTreeMap<String, Arc<Semaphore>>,
 }
 
@@ -117,6 +120,7 @@ impl Engine {
         Ok(Self {
             pools: limits.pools.iter().map(slots).collect(),
             resolved: Arc::new(resolved),
+            scanned: Scanned::default(),
             instance,
             environment: options.environment,
             recovered,

@@ -14,9 +14,12 @@ mod digests;
 mod provenance;
 mod reuse;
 mod why;
+mod written;
 
 pub(crate) use consumes::Consumes;
 pub(crate) use decide::{Candidate, Freshness, Made};
 pub use why::{StaleCategory, StaleCause, StaleStatus, Why};
+
+pub(crate) use written::{Scanned, WrittenDigests};
 
 pub(crate) use provenance::{Needed, provenance};

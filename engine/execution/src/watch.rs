@@ -1,4 +1,5 @@
-//! Watches rows as they stream by: counts them, and evaluates checks.
+//! Watches rows as they stream by: counts them, evaluates checks, and takes the digests that readers
+//! will ask for.
 
 mod aggregate;
 
@@ -16,6 +17,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::Counters;
+use crate::fresh::WrittenDigests;
 use crate::keyed::POSITION;
 
 /// A check that is evaluated while rows stream by, and what it has found so far.
@@ -97,11 +99,13 @@ pub(crate) fn watch(
     input: Arc<dyn ExecutionPlan>,
     counters: Arc<Counters>,
     checks: Arc<[WatchedCheck]>,
+    digests: Option<Arc<WrittenDigests>>,
 ) -> MapExec {
     let schema = input.schema();
     MapExec::new("WatchExec", input, &schema, move |batch| {
         counters.add_rows(batch.num_rows());
         checks.iter().try_for_each(|check| check.look(&batch))?;
+        digests.iter().try_for_each(|digests| digests.look(&batch))?;
         Ok(batch)
     })
 }

@@ -265,6 +265,15 @@ impl Instance {
         self.done(Request::RememberDigests(digests)).await
     }
 
+    /// The same without waiting until it is durable; whatever is asked of this instance afterwards
+    /// comes after it.
+    pub async fn remember_digests_soon(&self, digests: Vec<DigestRecord>) -> Result<()> {
+        if digests.is_empty() {
+            return Ok(());
+        }
+        self.writer.enqueue(Request::RememberDigests(digests)).await
+    }
+
     /// All digests of versions that are known, in no order.
     pub async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
         self.reader.digests(versions).await

@@ -424,7 +424,7 @@ impl Publish {
     }
 
     /// Rows and bytes of everything that was stored or became current.
-    pub(crate) fn totals(&self) -> (u64, u64) {
+    pub fn totals(&self) -> (u64, u64) {
         let stored = self.versions.iter().map(|v| &v.stored);
         let stored = stored.chain(self.outputs.iter().filter_map(|o| o.stored.as_ref()));
         let stored = stored.map(|stored| (stored.row_count, stored.size_bytes));

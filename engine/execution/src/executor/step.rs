@@ -1,31 +1,28 @@
-//! One step from its slot to its end: attempts, retries, and the publishing transaction.
+//! One step from its slot to its end: attempts and retries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrowsmith_definitions::{
-    BoxError, ComputeContext, HookEvent, OutputMetadata, PermanentFailure, RetryRequested, StepInfo,
+    BoxError, ComputeContext, HookEvent, PermanentFailure, RetryRequested, StepInfo,
 };
 use arrowsmith_instance::{
-    AttemptStatus, EndAttempt, Event, NewAttempt, NewOutput, NewVersion, Provenance, Publish,
-    Published, Refusal, StepState, Target, Tell, TimeMicros,
+    AttemptStatus, EndAttempt, Event, NewAttempt, Provenance, StepState, Target, Tell, TimeMicros,
 };
-use arrowsmith_io_manager::{StoredTable, Version};
+use arrowsmith_io_manager::Version;
 use datafusion::catalog::TableProvider;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::confirm::{parts_of, without};
 use super::hooks::run_hooks;
-use super::run::{Emission, Inputs, Run};
+use super::run::{Inputs, Run};
 use crate::attempt::{AttemptInput, Written, attempt};
 use crate::catalog::Part;
 use crate::checks::Evaluated;
 use crate::error::chain;
-use crate::node::NodeOutput;
 use crate::panics::caught;
-use crate::record::{appended_partition, code_version, published_partitions};
 use crate::{Counters, Progress, Step};
 
 /// How long an attempt may take if nobody says otherwise.
@@ -34,7 +31,7 @@ const STEP_TIMEOUT: Duration = Duration::from_hours(6);
 /// An attempt that the instance knows, or is about to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Begun {
-    attempt_id: Uuid,
+    pub(super) attempt_id: Uuid,
     version: Version,
 }
 
@@ -69,12 +66,12 @@ enum Outcome {
 }
 
 /// A failure, and what its function says about trying again.
-struct Failed {
-    error: String,
-    hint: Hint,
+pub(super) struct Failed {
+    pub(super) error: String,
+    pub(super) hint: Hint,
 }
 
-enum Hint {
+pub(super) enum Hint {
     AsThePolicySays,
     Never,
     Requested { max_retries: u32, wait: Duration },
@@ -221,7 +218,12 @@ async fn hold(run: &Run, step: &Step) -> Option<Held> {
     Some(Held(Arc::clone(&run.slots).acquire_owned().await.ok()?, pool))
 }
 
-fn new_attempt(run: &Run, step: &Step, number: u32, now: TimeMicros) -> (Begun, NewAttempt) {
+pub(super) fn new_attempt(
+    run: &Run,
+    step: &Step,
+    number: u32,
+    now: TimeMicros,
+) -> (Begun, NewAttempt) {
     let begun = Begun { attempt_id: Uuid::now_v7(), version: Version(Uuid::now_v7()) };
     let keys = match &step.node.partitions {
         Some(partitions) => partitions.texts(),
@@ -372,145 +374,6 @@ impl Work {
         let blocking: Vec<&str> =
             written.checks.iter().filter_map(|check| check.blocking.as_deref()).collect();
         (!blocking.is_empty()).then(|| blocking.join("; "))
-    }
-
-    /// The one transaction that makes everything visible; an error says why it did not.
-    async fn publish(&self, written: Written) -> Result<StepEnd, Failed> {
-        let (run, step) = (&self.run, &self.step);
-        let engine = &run.engine;
-        let (elapsed, at) = (self.elapsed(), engine.clock.now());
-        let mut end = StepEnd::new(self.at, StepState::Success);
-        let mut then_begin = Vec::new();
-        if !run.cancel.is_cancelled() {
-            for next in run.next_after(self.at) {
-                let (attempt, new) = new_attempt(run, &run.step(next), 1, at);
-                end.begun.insert(next, attempt);
-                then_begin.push(new);
-            }
-        }
-        let (mut versions, mut outputs) = (Vec::new(), Vec::new());
-        for output in &written.outputs {
-            let declared = step
-                .node
-                .output(&output.output)
-                .ok_or_else(|| Failed::from("an output is declared".to_owned()))?;
-            let metadata = written.metadata.get(&output.output).cloned().unwrap_or_default();
-            let asset = declared.asset.as_ref().map(|resolved| resolved.asset.key.to_string());
-            if let (Some(asset), Some(stored)) = (&asset, &output.stored) {
-                versions.push(self.new_version(asset, declared, stored, &written.metadata));
-            }
-            outputs.push(NewOutput {
-                output: output.output.clone(),
-                mapping_key: output.mapping_key.clone(),
-                stored: output.stored.clone().filter(|_| asset.is_none()),
-                asset,
-                io_manager: declared.io_manager.clone(),
-                version: output.version,
-                metadata,
-            });
-            end.mapping_keys.extend(output.mapping_key.clone());
-        }
-        let publish = Publish {
-            attempt_id: self.begun.attempt_id,
-            run_id: run.run_id,
-            step_key: step.key.clone(),
-            environment: run.plan.environment.clone(),
-            loaded: self.loaded.clone(),
-            outputs,
-            versions,
-            reused: self.reused_versions(),
-            started_at: self.started_at,
-            duration_us: elapsed.as_micros().try_into().unwrap_or(u64::MAX),
-            at,
-            then_begin,
-        };
-        let state = publish.state();
-        end.state = state;
-        match engine.instance.publish(publish).await {
-            Ok(Published::Yes) => {}
-            Ok(Published::No(refusal)) => {
-                let error = format!("it was not published: {refusal}");
-                // The next attempt does not find that version any more.
-                let (max_retries, wait) = (self.number, Duration::ZERO);
-                let hint = match refusal {
-                    Refusal::Removed => Hint::Requested { max_retries, wait },
-                    _ => Hint::AsThePolicySays,
-                };
-                return Err(Failed { error, hint });
-            }
-            Err(error) => return Err(format!("it was not published: {}", chain(&error)).into()),
-        }
-        self.mirror().await;
-        let (rows, bytes) = if state == StepState::Reused {
-            self.remember_stored();
-            let sizes =
-                self.reused.iter().map(|part| (part.stored.row_count, part.stored.size_bytes));
-            sizes.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
-        } else {
-            self.remember(written)
-        };
-        let elapsed_ms = elapsed.as_secs_f64() * 1e3;
-        tracing::info!(rows, bytes, elapsed_ms, "published");
-        self.notice_end(state, rows, bytes, None);
-        Ok(end)
-    }
-
-    fn new_version(
-        &self,
-        asset: &str,
-        declared: &NodeOutput,
-        stored: &Arc<StoredTable>,
-        metadata: &OutputMetadata,
-    ) -> NewVersion {
-        let code = declared.asset.as_ref().and_then(|resolved| code_version(&resolved.asset));
-        NewVersion {
-            asset: asset.to_owned(),
-            partitions: if self.appends {
-                vec![appended_partition(stored)]
-            } else {
-                published_partitions(stored)
-            },
-            keeps_others: self.appends,
-            stored: Arc::clone(stored),
-            io_manager: declared.io_manager.clone(),
-            code_version: code.or_else(|| self.step.node.code_version.clone()),
-            inputs: self.input_versions.clone(),
-            provenance: self.provenance.clone(),
-            metadata: metadata.get(&declared.name).cloned().unwrap_or_default(),
-        }
-    }
-
-    /// Lets other programs see what is published. It stays published if that fails, and the next
-    /// mirror of the asset shows it.
-    async fn mirror(&self) {
-        for resolved in self.step.node.outputs.iter().filter_map(|output| output.asset.as_ref()) {
-            if let Err(error) = self.run.engine.mirror(&resolved.asset.key).await {
-                let warning = chain(&error);
-                tracing::warn!(warning, "other programs do not see what was published");
-                let step = self.step.key.clone();
-                self.run.observer.notice(Progress::StepWarned { step, warning });
-            }
-        }
-    }
-
-    /// Lets other steps read what is published; returns rows and bytes.
-    fn remember(&self, written: Written) -> (u64, u64) {
-        let (mut rows, mut bytes) = (0, 0);
-        for output in written.outputs {
-            if let Some(stored) = &output.stored {
-                rows += stored.row_count;
-                bytes += stored.size_bytes;
-            }
-            let Some(declared) = self.step.node.output(&output.output) else { continue };
-            let emission = Emission {
-                io_manager: declared.io_manager.clone(),
-                stored: output.stored,
-                kept: [&*self.kept, &*self.reused].concat(),
-                asset: declared.asset.as_ref().map(|resolved| resolved.asset.key.clone()),
-            };
-            self.run.remember((self.at, output.output, output.mapping_key), emission);
-        }
-        (rows, bytes)
     }
 
     pub(super) fn notice_end(

@@ -11,6 +11,9 @@ use arrowsmith_io_manager::Version;
 use crate::Engine;
 use crate::digest::{Digest, digest_where, plain_type};
 
+/// Digests that are computed otherwise are others.
+const DIGEST_FORMAT: &str = "2;";
+
 /// Version, partition and scan.
 type Key = (Version, String, String);
 
@@ -71,13 +74,7 @@ impl Digests {
                 None => {
                     // What cannot be read is not known, and so it is computed.
                     let Ok(digest) = read(engine, &made, scan, key).await else { return Ok(None) };
-                    let record = DigestRecord {
-                        version: *version,
-                        partition_key: key.to_owned(),
-                        scan: id.clone(),
-                        row_count: digest.rows,
-                        digest: format!("{:032x}", digest.sum),
-                    };
+                    let record = record(*version, key, &id, digest);
                     engine.instance.remember_digests(vec![record]).await?;
                     self.known.insert(known, digest);
                     digest
@@ -106,9 +103,20 @@ impl Digests {
     }
 }
 
+/// How a digest is remembered.
+pub(super) fn record(version: Version, key: &str, scan: &str, digest: Digest) -> DigestRecord {
+    DigestRecord {
+        version,
+        partition_key: key.to_owned(),
+        scan: scan.to_owned(),
+        row_count: digest.rows,
+        digest: format!("{:032x}", digest.sum),
+    }
+}
+
 /// Says what is read: columns with their types, and filters. `None` if a column is not there.
-fn scan_id(scan: &Scan, schema: &Schema) -> Option<String> {
-    let mut text = String::new();
+pub(super) fn scan_id(scan: &Scan, schema: &Schema) -> Option<String> {
+    let mut text = DIGEST_FORMAT.to_owned();
     for name in &scan.columns {
         let field = schema.field_with_name(name).ok()?;
         let (data_type, nullable) = (plain_type(field.data_type()), field.is_nullable());

@@ -1,0 +1,122 @@
+//! One hash for each value of a column.
+//!
+//! Equal values have equal hashes however they are kept: as views, by a dictionary, with long offsets.
+//! The two zeros of floating-point numbers are told apart, since `1 / x` tells them apart; the many ways
+//! to write that something is not a number are not.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, GenericByteArray, GenericByteViewArray,
+};
+use arrow::datatypes::{ByteArrayType, ByteViewType, DataType, Float32Type, Float64Type};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+/// What stands for a null, which is no value.
+fn null() -> u128 {
+    xxh3_128_with_seed(b"null", 1)
+}
+
+/// The hashes of a column, row by row.
+pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
+    let mut hashes = match column.data_type() {
+        DataType::Null => vec![null(); column.len()],
+        DataType::Boolean => {
+            let of = [xxh3_128(&[0]), xxh3_128(&[1])];
+            column.as_boolean().values().iter().map(|value| of[usize::from(value)]).collect()
+        }
+        DataType::Float32 => {
+            let values = column.as_primitive::<Float32Type>().values().iter();
+            values.map(|v| if v.is_nan() { f32::NAN } else { *v }).map(hash_f32).collect()
+        }
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>().values().iter();
+            values.map(|v| if v.is_nan() { f64::NAN } else { *v }).map(hash_f64).collect()
+        }
+        DataType::Utf8 => of_bytes(column.as_string::<i32>()),
+        DataType::LargeUtf8 => of_bytes(column.as_string::<i64>()),
+        DataType::Binary => of_bytes(column.as_binary::<i32>()),
+        DataType::LargeBinary => of_bytes(column.as_binary::<i64>()),
+        DataType::Utf8View => of_views(column.as_string_view()),
+        DataType::BinaryView => of_views(column.as_binary_view()),
+        DataType::FixedSizeBinary(_) => of_fixed(column.as_fixed_size_binary()),
+        DataType::Dictionary(_, _) => return of_dictionary(column),
+        other => match other.primitive_width() {
+            Some(width) => of_width(column, width),
+            None => return of_rows(column),
+        },
+    };
+    if let Some(nulls) = column.nulls() {
+        let null = null();
+        for (hash, valid) in hashes.iter_mut().zip(nulls) {
+            if !valid {
+                *hash = null;
+            }
+        }
+    }
+    Ok(hashes)
+}
+
+fn hash_f32(value: f32) -> u128 {
+    xxh3_128(&value.to_le_bytes())
+}
+
+fn hash_f64(value: f64) -> u128 {
+    xxh3_128(&value.to_le_bytes())
+}
+
+fn of_bytes<T: ByteArrayType>(column: &GenericByteArray<T>) -> Vec<u128> {
+    // The value below a null is some value, whose hash is replaced.
+    (0..column.len()).map(|row| xxh3_128(column.value(row).as_ref())).collect()
+}
+
+fn of_views<T: ByteViewType + ?Sized>(column: &GenericByteViewArray<T>) -> Vec<u128> {
+    (0..column.len()).map(|row| xxh3_128(column.value(row).as_ref())).collect()
+}
+
+fn of_fixed(column: &FixedSizeBinaryArray) -> Vec<u128> {
+    (0..column.len()).map(|row| xxh3_128(column.value(row))).collect()
+}
+
+/// Numbers, dates and times by their bytes.
+fn of_width(column: &ArrayRef, width: usize) -> Vec<u128> {
+    let data = column.to_data();
+    let bytes = &data.buffers()[0].as_slice()[data.offset() * width..];
+    match width {
+        4 => of_chunks::<4>(bytes, column.len()),
+        8 => of_chunks::<8>(bytes, column.len()),
+        16 => of_chunks::<16>(bytes, column.len()),
+        _ => bytes.chunks_exact(width).take(column.len()).map(xxh3_128).collect(),
+    }
+}
+
+/// The same with a width that is known to the compiler.
+fn of_chunks<const WIDTH: usize>(bytes: &[u8], count: usize) -> Vec<u128> {
+    bytes.as_chunks::<WIDTH>().0.iter().take(count).map(|value| xxh3_128(value)).collect()
+}
+
+fn of_dictionary(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
+    let dictionary = column.as_any_dictionary();
+    let values = hashes(dictionary.values())?;
+    let null = null();
+    // A key below a null may point nowhere.
+    let of = |(row, key): (usize, usize)| match values.get(key) {
+        Some(hash) if !dictionary.keys().is_null(row) => *hash,
+        _ => null,
+    };
+    if dictionary.values().is_empty() {
+        return Ok(vec![null; column.len()]);
+    }
+    Ok(dictionary.normalized_keys().into_iter().enumerate().map(of).collect())
+}
+
+/// Whatever else there is, such as lists, by the bytes of its rows.
+fn of_rows(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
+    let plain = super::plain_type(column.data_type());
+    let column = arrow::compute::cast(column, &plain)?;
+    let converter = RowConverter::new(vec![SortField::new(plain)])?;
+    let rows = converter.convert_columns(&[Arc::clone(&column)])?;
+    Ok(rows.iter().map(|row| xxh3_128(row.as_ref())).collect())
+}
