@@ -75,7 +75,9 @@ impl Digest {
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         let hashes = hashes_of(batch.columns().iter().map(Some))?;
         let columns: Vec<&[u128]> = hashes.iter().filter_map(Option::as_deref).collect();
-        rows(&columns, batch.num_rows()).for_each(|hash| self.add_row(hash));
+        for hash in rows(&columns, batch.num_rows()) {
+            self.add_row(hash);
+        }
         Ok(())
     }
 
@@ -99,16 +101,19 @@ pub(crate) fn hashes_of<'a>(
 }
 
 /// The hashes of rows by those of their values, whose order matters; zero for rows without any.
-pub(crate) fn rows(columns: &[&[u128]], count: usize) -> impl Iterator<Item = u128> {
-    (0..count).map(move |row| {
-        if columns.is_empty() {
-            return 0;
+pub(crate) fn rows(columns: &[&[u128]], count: usize) -> Vec<u128> {
+    let Some((first, others)) = columns.split_first() else { return vec![0; count] };
+    let mut rows = first.to_vec();
+    for column in others {
+        for (row, value) in rows.iter_mut().zip(*column) {
+            *row = row.wrapping_mul(FACTOR).wrapping_add(*value);
         }
-        let values = columns.iter().map(|column| column[row]);
-        let mixed = values.fold(0_u128, |sum, value| sum.wrapping_mul(FACTOR).wrapping_add(value));
-        // A sum of sums would be the same for values that change places between rows.
-        xxh3_128(&mixed.to_le_bytes())
-    })
+    }
+    // A sum of sums would be the same for values that change places between rows.
+    for row in &mut rows {
+        *row = xxh3_128(&row.to_le_bytes());
+    }
+    rows
 }
 
 /// A type without what only says how its values are kept: views, long offsets, dictionaries.

@@ -102,7 +102,7 @@ impl WrittenDigests {
             let of = scan.columns.iter().filter_map(|at| hashes[*at].as_deref());
             let of: Vec<&[u128]> = of.collect();
             let mut sums: Vec<Digest> = Vec::new();
-            for (row, hash) in rows(&of, batch.num_rows()).enumerate() {
+            for (row, hash) in rows(&of, batch.num_rows()).into_iter().enumerate() {
                 if mask.as_ref().is_some_and(|mask| !mask[row]) {
                     continue;
                 }
