@@ -82,7 +82,7 @@ fn a_plan_says_why() {
     project.ok(&["materialize", "staging.orders", "--force"]);
     assert_eq!(why("daily_revenue").lines().count(), 1, "the newer version has the same rows");
     let orders = std::fs::read_to_string(project.path().join("data/orders.csv")).expect("a file");
-    project.write("data/orders.csv", orders.trim_end().rsplit_once('\n').expect("lines").0);
+    project.write("data/orders.csv", &orders.replace("41.00", "40.00"));
     project.ok(&["materialize", "staging.orders"]);
     assert!(why("daily_revenue").contains("`staging.orders` has a newer version"));
 }

@@ -21,6 +21,9 @@ use super::digests::{record, scan_id};
 use crate::digest::{Digest, hashes_of, rows};
 use crate::keyed::POSITION;
 
+/// Rows that are hashed at once, so that their hashes stay in the fastest cache.
+const CHUNK: usize = 1024;
+
 /// What is scanned of each asset, by those who read it.
 #[derive(Debug, Default)]
 pub(crate) struct Scanned(OnceLock<HashMap<AssetKey, Vec<Scan>>>);
@@ -93,6 +96,12 @@ impl WrittenDigests {
 
     /// Adds rows.
     pub(crate) fn look(&self, batch: &RecordBatch) -> Result<()> {
+        let starts = (0..batch.num_rows()).step_by(CHUNK);
+        let chunk = |start| batch.slice(start, CHUNK.min(batch.num_rows() - start));
+        starts.map(chunk).try_for_each(|chunk| self.add(&chunk))
+    }
+
+    fn add(&self, batch: &RecordBatch) -> Result<()> {
         let columns = batch.columns().iter().enumerate();
         let hashes = hashes_of(columns.map(|(at, of)| self.columns.contains(&at).then_some(of)))?;
         let positions = self.position.map(|at| batch.column(at).as_primitive::<UInt32Type>());
