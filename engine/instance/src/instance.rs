@@ -274,6 +274,16 @@ impl Instance {
         self.writer.enqueue(Request::RememberDigests(digests)).await
     }
 
+    /// Remembers what a code says that provenances name, without waiting until it is durable.
+    pub async fn remember_code_soon(&self, code: String, text: String) -> Result<()> {
+        self.writer.enqueue(Request::RememberCode { code, text }).await
+    }
+
+    /// What a code says, if it is remembered.
+    pub async fn code(&self, code: &str) -> Result<Option<String>> {
+        self.reader.code(code).await
+    }
+
     /// All digests of versions that are known, in no order.
     pub async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>> {
         self.reader.digests(versions).await

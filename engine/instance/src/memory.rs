@@ -28,6 +28,7 @@ struct State {
     provenance: HashMap<Version, Provenance>,
     /// By version, partition and scan.
     digests: BTreeMap<(Version, String, String), DigestRecord>,
+    codes: HashMap<String, String>,
     /// By environment, then by table.
     catalog: HashMap<String, HashMap<Target, Current>>,
     /// Environments and assets with current partitions.

@@ -333,6 +333,7 @@ pub(crate) enum Request {
     SaveBackfill(Box<BackfillRecord>),
     SetProvenance(Vec<(Version, Provenance)>),
     RememberDigests(Vec<DigestRecord>),
+    RememberCode { code: String, text: String },
 }
 
 /// What the writer answers.

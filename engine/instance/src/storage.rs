@@ -40,6 +40,7 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<StoredVersion>>;
     async fn digests(&self, versions: &[Version]) -> Result<Vec<DigestRecord>>;
+    async fn code(&self, code: &str) -> Result<Option<String>>;
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>>;
     async fn backfills(&self, limit: u32) -> Result<Vec<BackfillRecord>>;
     async fn backfills_like(&self, digits: &str) -> Result<Vec<BackfillRecord>>;

@@ -27,6 +27,7 @@
 //! This is the only crate that plans SQL text. It stores nothing and knows no run.
 
 mod attributes;
+mod canonical;
 mod check;
 mod diagnose;
 mod document;

@@ -1,22 +1,19 @@
 //! What a query depends on: its canonical plan, and what that scans.
-//!
-//! The canonical plan is the optimized one with columns by position instead of by name: formatting,
-//! comments, aliases and names of common table expressions are gone, and so are columns of inputs that
-//! the query does not read. A plan that has a node without a canonical form is told by its text.
 
 use std::collections::HashSet;
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrowsmith_definitions::{Reads, Scan};
 use datafusion::DATAFUSION_VERSION;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Dependency, FunctionalDependence, plan_datafusion_err};
+use datafusion::common::{Column, DFSchema, Dependency, FunctionalDependence};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{
     Distinct, Expr, LogicalPlan, TableScan, Volatility, WindowFrameUnits,
 };
 
+use crate::canonical::{canonical, columns_of};
 use crate::parse::Query;
 use crate::plan::PlannedTable;
 
@@ -49,11 +46,11 @@ pub(crate) fn reads(
     let code = canonical(optimized).unwrap_or_else(|_| query.statement.to_string());
     let columns = columns_of(optimized.schema());
     // The release whose functions and operators compute the rows takes part.
-    let code = format!("datafusion {DATAFUSION_VERSION}: {code} -> {columns}");
+    let code = format!("{code}\ncolumns {columns}\nDataFusion {DATAFUSION_VERSION}");
     Ok(Reads { code, scans, unknowable: unknowable(planned)? })
 }
 
-fn is_input(scan: &TableScan) -> bool {
+pub(crate) fn is_input(scan: &TableScan) -> bool {
     scan.source.downcast_ref::<PlannedTable>().is_some()
 }
 
@@ -179,141 +176,6 @@ fn unknowable_expr(expr: &Expr) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// Names, types and nullability of the columns of a result.
-fn columns_of(schema: &DFSchema) -> String {
-    let columns = schema.fields().iter();
-    let columns = columns.map(|f| format!("{}:{}:{}", f.name(), f.data_type(), f.is_nullable()));
-    columns.collect::<Vec<_>>().join(",")
-}
-
-/// A plan without names, or an error if it has a part that has no such form.
-fn canonical(plan: &LogicalPlan) -> Result<String> {
-    let unknown = || plan_datafusion_err!("no canonical form");
-    let input = |inner: &LogicalPlan| canonical(inner);
-    Ok(match plan {
-        LogicalPlan::SubqueryAlias(alias) => input(&alias.input)?,
-        LogicalPlan::Subquery(subquery) => input(&subquery.subquery)?,
-        LogicalPlan::TableScan(scan) if is_input(scan) => {
-            let schema = scan.source.schema();
-            let fields = scan.projected_schema.fields().iter();
-            let fields = fields.map(|field| {
-                let nullable = schema.field_with_name(field.name()).is_ok_and(Field::is_nullable);
-                format!("{}:{}:{nullable}", field.name(), field.data_type())
-            });
-            let fields = fields.collect::<Vec<_>>().join(",");
-            let mut filters: Vec<String> = scan.filters.iter().map(named).collect::<Result<_>>()?;
-            filters.sort();
-            format!("scan {}[{fields}] where {}", scan.table_name, filters.join(" and "))
-        }
-        LogicalPlan::Projection(node) => {
-            let exprs = positional(&node.expr, &[node.input.schema()])?;
-            format!("project {exprs}({})", input(&node.input)?)
-        }
-        LogicalPlan::Filter(node) => {
-            let predicate = positional([&node.predicate], &[node.input.schema()])?;
-            format!("filter {predicate}({})", input(&node.input)?)
-        }
-        LogicalPlan::Window(node) => {
-            let exprs = positional(&node.window_expr, &[node.input.schema()])?;
-            format!("window {exprs}({})", input(&node.input)?)
-        }
-        LogicalPlan::Aggregate(node) => {
-            let schema = [node.input.schema()];
-            let groups = positional(&node.group_expr, &schema)?;
-            let aggregates = positional(&node.aggr_expr, &schema)?;
-            format!("aggregate {groups} {aggregates}({})", input(&node.input)?)
-        }
-        LogicalPlan::Sort(node) => {
-            let schema = [node.input.schema()];
-            let keys = positional(node.expr.iter().map(|sort| &sort.expr), &schema)?;
-            let how: Vec<_> = node.expr.iter().map(|sort| (sort.asc, sort.nulls_first)).collect();
-            format!("sort {keys} {how:?} {:?}({})", node.fetch, input(&node.input)?)
-        }
-        LogicalPlan::Join(node) => {
-            let (left, right) = (node.left.schema(), node.right.schema());
-            let on_left = positional(node.on.iter().map(|(on, _)| on), &[left])?;
-            let on_right = positional(node.on.iter().map(|(_, on)| on), &[right])?;
-            let filter = positional(&node.filter, &[left, right])?;
-            format!(
-                "join {} {:?} {} on {on_left} {on_right} {filter}({}, {})",
-                node.join_type,
-                node.null_equality,
-                node.null_aware,
-                input(&node.left)?,
-                input(&node.right)?
-            )
-        }
-        LogicalPlan::Union(node) => {
-            let inputs =
-                node.inputs.iter().map(|inner| input(inner)).collect::<Result<Vec<_>>>()?;
-            format!("union({})", inputs.join(", "))
-        }
-        LogicalPlan::Distinct(Distinct::All(inner)) => format!("distinct({})", input(inner)?),
-        LogicalPlan::EmptyRelation(node) => {
-            format!("empty {} {}", node.produce_one_row, columns_of(&node.schema))
-        }
-        LogicalPlan::Values(node) => {
-            let rows = node.values.iter().map(|row| positional(row, &[]));
-            format!("values {}", rows.collect::<Result<Vec<_>>>()?.join(";"))
-        }
-        _ => return Err(unknown()),
-    })
-}
-
-/// Expressions with positions in the place of columns.
-fn positional<'a>(
-    exprs: impl IntoIterator<Item = &'a Expr>,
-    inputs: &[&datafusion::common::DFSchemaRef],
-) -> Result<String> {
-    let place = |column: &Column| -> Result<String> {
-        let mut offset = 0;
-        for schema in inputs {
-            if let Some(at) = schema.maybe_index_of_column(column) {
-                return Ok(format!("#{}", offset + at));
-            }
-            offset += schema.fields().len();
-        }
-        Err(plan_datafusion_err!("`{column}` is nowhere"))
-    };
-    let exprs = exprs.into_iter().map(|expr| replaced(expr, &place));
-    Ok(format!("[{}]", exprs.collect::<Result<Vec<_>>>()?.join(", ")))
-}
-
-/// A filter of a scan, whose columns have the names of the table.
-fn named(filter: &Expr) -> Result<String> {
-    replaced(filter, &|column: &Column| Ok(column.name.clone()))
-}
-
-/// An expression with other columns and without aliases, and the plans of its subqueries.
-fn replaced(expr: &Expr, name: &impl Fn(&Column) -> Result<String>) -> Result<String> {
-    let mut subqueries = Vec::new();
-    let replaced = expr.clone().transform_up(|expr| {
-        Ok(match expr {
-            Expr::Column(column) => {
-                Transformed::yes(Expr::Column(Column::new_unqualified(name(&column)?)))
-            }
-            Expr::Alias(alias) => Transformed::yes(*alias.expr),
-            Expr::Exists(ref exists) => {
-                subqueries.push(canonical(&exists.subquery.subquery)?);
-                Transformed::no(expr)
-            }
-            Expr::InSubquery(ref inside) => {
-                subqueries.push(canonical(&inside.subquery.subquery)?);
-                Transformed::no(expr)
-            }
-            Expr::ScalarSubquery(ref subquery) => {
-                subqueries.push(canonical(&subquery.subquery)?);
-                Transformed::no(expr)
-            }
-            Expr::SetComparison(_) | Expr::OuterReferenceColumn(..) => {
-                return Err(plan_datafusion_err!("no canonical form"));
-            }
-            other => Transformed::no(other),
-        })
-    })?;
-    Ok(format!("{}{}", replaced.data, subqueries.concat()))
 }
 
 #[cfg(test)]

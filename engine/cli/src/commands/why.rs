@@ -69,6 +69,9 @@ fn tree(causes: &[StaleCause], indent: &str, text: &mut String) {
             many => text.push_str(&format!(" ({} partitions)", count(many.len() as u64))),
         }
         text.push('\n');
+        for change in &cause.changes {
+            text.push_str(&format!("{indent}{below}  {change}\n"));
+        }
         tree(&cause.causes, &format!("{indent}{below}"), text);
     }
 }

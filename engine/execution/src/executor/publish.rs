@@ -70,6 +70,10 @@ impl Work {
         let digests = written.outputs.iter().flat_map(|output| &output.digests).cloned().collect();
         let told = engine.instance.remember_digests_soon(digests).await;
         told.map_err(|error| not_published(&chain(&error)))?;
+        if let (Some(_), Some(consumes)) = (&self.provenance, &step.node.consumes) {
+            let told = run.tell_code(consumes).await;
+            told.map_err(|error| not_published(&chain(&error)))?;
+        }
         let (state, (rows, bytes)) = (publish.state(), publish.totals());
         end.state = state;
         match engine.instance.publish(publish).await {

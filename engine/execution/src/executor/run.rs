@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunOptions;
 use crate::catalog::Part;
-use crate::fresh::{Candidate, provenance};
+use crate::fresh::{Candidate, Consumes, provenance};
 use crate::history::InstanceHistory;
 use crate::node::{Node, NodeSource, PartitionSource};
 use crate::{Engine, Observer, Plan, Step};
@@ -38,6 +38,8 @@ pub(super) struct Run {
     pub(super) history: Arc<dyn History>,
     shape: Mutex<Shape>,
     /// What this run has emitted.
+    /// Codes that the instance was told what they say.
+    told: Mutex<HashSet<String>>,
     emitted: Mutex<HashMap<OutputKey, Emission>>,
 }
 
@@ -163,6 +165,7 @@ impl Run {
             slot_count,
             resources: Arc::new(resources),
             shape: Mutex::new(Shape::new(&plan.steps)),
+            told: Mutex::default(),
             emitted: Mutex::default(),
             plan,
         }
@@ -197,6 +200,15 @@ impl Run {
     pub(super) fn remember(&self, key: OutputKey, emission: Emission) {
         let mut emitted = self.emitted.lock().unwrap_or_else(PoisonError::into_inner);
         emitted.insert(key, emission);
+    }
+
+    /// Lets the instance remember what a code says, once.
+    pub(super) async fn tell_code(&self, consumes: &Consumes) -> crate::Result<()> {
+        let code = consumes.code.clone();
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(code.clone()) {
+            self.engine.instance.remember_code_soon(code, consumes.text.clone()).await?;
+        }
+        Ok(())
     }
 
     fn emission(&self, key: &OutputKey) -> Option<Emission> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrowsmith_definitions::{AssetKey, PartitionExpr};
 use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
 
 use super::decide::{Changed, Difference};
 use super::digests::Digests;
@@ -50,6 +51,9 @@ pub struct StaleCause {
     /// Columns that are read and have other values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// What of the code is other than before: lines that begin with `-` and `+`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     /// Partitions of the input, if it has any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<String>,
@@ -79,6 +83,7 @@ impl StaleCause {
             reason: reason.into(),
             input: None,
             columns: Vec::new(),
+            changes: Vec::new(),
             partitions: Vec::new(),
             causes: Vec::new(),
         }
@@ -199,6 +204,11 @@ impl Engine {
             };
             let before = held(made);
             let differences = candidate.differences(*index, made, &before, &now_held);
+            if differences.contains(&Difference::Code) && looked.changes.is_empty() {
+                let before = self.instance.code(&made.code).await?;
+                let before = before.as_deref().unwrap_or_default();
+                looked.changes = changes(before, &consumes.text);
+            }
             let real =
                 self.real(&candidate, differences, [&before, &now_held], &mut looked).await?;
             all(if real { StaleStatus::Stale } else { StaleStatus::Fresh }, 1);
@@ -252,11 +262,24 @@ impl Engine {
     }
 }
 
+/// Lines that are not in both, without their indentation, which tells only how deep they stand.
+fn changes(before: &str, now: &str) -> Vec<String> {
+    if before.is_empty() {
+        return Vec::new();
+    }
+    let lines = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n") + "\n";
+    let (before, now) = (lines(before), lines(now));
+    let found = TextDiff::from_lines(&before, &now);
+    let changed = found.iter_all_changes().filter(|change| change.tag() != ChangeTag::Equal);
+    changed.map(|change| format!("{} {}", change.tag(), change.value().trim_end())).collect()
+}
+
 /// What was found about the partitions of a step.
 #[derive(Debug, Default)]
 struct Looked {
     found: BTreeSet<Difference>,
     columns: BTreeMap<AssetKey, BTreeSet<String>>,
+    changes: Vec<String>,
     unknown: u64,
 }
 
@@ -268,7 +291,9 @@ impl Looked {
             let (kind, (asset, key)): (&str, Changed) = match difference {
                 Difference::Code => {
                     let reason = "its code is another than that of its current version";
-                    causes.push(StaleCause::new(StaleCategory::Code, reason));
+                    let changes = self.changes.clone();
+                    let cause = StaleCause::new(StaleCategory::Code, reason);
+                    causes.push(StaleCause { changes, ..cause });
                     continue;
                 }
                 Difference::Source(changed) => ("files", changed),

@@ -122,6 +122,10 @@ impl Reader for Memory {
         Ok(versions.iter().flat_map(of_version).collect())
     }
 
+    async fn code(&self, code: &str) -> Result<Option<String>> {
+        Ok(self.lock().codes.get(code).cloned())
+    }
+
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {
         Ok(self.lock().dynamic_partitions.get(name).cloned().unwrap_or_default())
     }

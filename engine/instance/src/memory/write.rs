@@ -69,6 +69,9 @@ impl State {
                     self.digests.entry(key).or_insert_with(|| of.clone());
                 }
             }
+            Request::RememberCode { code, text } => {
+                self.codes.entry(code.clone()).or_insert_with(|| text.clone());
+            }
             Request::SetDynamicPartitions { name, add, remove, .. } => {
                 let keys = self.dynamic_partitions.entry(name.clone()).or_default();
                 keys.retain(|key| !remove.contains(key));

@@ -260,6 +260,14 @@ impl Reader for SqliteReader {
         .await
     }
 
+    async fn code(&self, code: &str) -> Result<Option<String>> {
+        let found = sqlx::query("select text from codes where code = $1")
+            .bind(code)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found.map(|row| row.get("text")))
+    }
+
     async fn dynamic_partitions(&self, name: &str) -> Result<Vec<String>> {
         self.document(
             "select json_group_array(partition_key) from (

@@ -141,6 +141,10 @@ impl Transaction<'_> {
                     [rows(digests.iter().map(row).collect())],
                 );
             }
+            Request::RememberCode { code, text: says } => self.script.add(
+                "insert into codes (code, text) values ($1, $2) on conflict do nothing",
+                [text(code), text(says)],
+            ),
             Request::Begin(_) | Request::Publish(_) => {}
         }
         Ok(Reply::Done)
