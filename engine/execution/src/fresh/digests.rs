@@ -7,6 +7,7 @@ use arrow::datatypes::Schema;
 use arrowsmith_definitions::{BoxError, Scan};
 use arrowsmith_instance::{DigestRecord, Materialization};
 use arrowsmith_io_manager::Version;
+use datafusion::catalog::TableProvider;
 
 use crate::Engine;
 use crate::digest::{Digest, digest_where, plain_type};
@@ -128,17 +129,31 @@ pub(super) fn scan_id(scan: &Scan, schema: &Schema) -> Option<String> {
     Some(blake3::hash(text.as_bytes()).to_hex()[..32].to_owned())
 }
 
+impl Engine {
+    /// The rows of a partition of a version; of all of it if the key is empty.
+    ///
+    /// # Errors
+    /// If its IO manager is configured no more, or cannot open it.
+    pub(super) fn table_of_key(
+        &self,
+        made: &Materialization,
+        key: &str,
+    ) -> Result<Arc<dyn TableProvider>, BoxError> {
+        self.reachable(made)?;
+        let stored = match key {
+            "" => Arc::clone(&made.stored),
+            key => Arc::new(made.stored.only(&std::iter::once(key).collect())),
+        };
+        Ok(self.manager(&made.io_manager)?.provider(&stored)?)
+    }
+}
+
 async fn read(
     engine: &Engine,
     made: &Materialization,
     scan: &Scan,
     key: &str,
 ) -> Result<Digest, BoxError> {
-    engine.reachable(made)?;
-    let stored = match key {
-        "" => Arc::clone(&made.stored),
-        key => Arc::new(made.stored.only(&std::iter::once(key).collect())),
-    };
-    let table = engine.manager(&made.io_manager)?.provider(&stored)?;
+    let table = engine.table_of_key(made, key)?;
     digest_where(&engine.session, table, &scan.columns, &scan.filters).await
 }
