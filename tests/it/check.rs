@@ -235,10 +235,10 @@ fn names_resolve_by_key_then_folder_then_last_segment() {
     ]);
     let ran = project.run(&["check"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let edges = project.ok(&["asset", "lineage", "reports.nested", "-f", "csv"]);
+    let edges = project.ok(&["lineage", "reports.nested", "-f", "csv"]);
     assert!(edges.contains("raw.customers,reports.nested"), "{edges}");
     assert!(edges.contains("staging.orders,reports.nested"), "{edges}");
-    let none = project.ok(&["asset", "lineage", "reports.cte", "-f", "csv"]);
+    let none = project.ok(&["lineage", "reports.cte", "-f", "csv"]);
     assert_eq!(none.trim(), "from,to", "a CTE shadows the assets of its name");
 }
 

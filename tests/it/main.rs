@@ -17,6 +17,7 @@ mod incremental;
 mod interop;
 mod io_managers;
 mod jobs;
+mod lineage;
 mod ops;
 mod own_io_manager;
 mod partitioned;

@@ -106,10 +106,24 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Show what an asset or a column comes from, and where it goes
+    Lineage {
+        /// The asset
+        asset: String,
+        /// A column of it
+        #[arg(long, value_name = "NAME")]
+        column: Option<String>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Show whether an asset is fresh, and why not
     Why {
         /// The asset
-        asset: String,
+        #[arg(required_unless_present = "if_column_changes")]
+        asset: Option<String>,
+        /// Show instead what would run if the values of a column changed, such as `staging.orders.amount`
+        #[arg(long, value_name = "ASSET.COLUMN", conflicts_with_all = ["asset", "PartitionArgs"])]
+        if_column_changes: Option<String>,
         #[command(flatten)]
         partitions: PartitionArgs,
         #[command(flatten)]
@@ -210,13 +224,6 @@ pub(crate) enum AssetCommand {
     },
     /// Show everything that is known of an asset
     Show {
-        /// The asset
-        asset: String,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// Show what an asset reads and what reads it
-    Lineage {
         /// The asset
         asset: String,
         #[command(flatten)]

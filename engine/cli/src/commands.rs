@@ -8,6 +8,7 @@ mod explain;
 mod init;
 mod instance;
 mod job;
+mod lineage;
 mod maintain;
 mod materialize;
 mod partitions;
@@ -53,9 +54,16 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             request.only_needed = !force;
             plan::plan(context, &request, exit_code, format.format).await
         }
-        Command::Why { asset, partitions, format } => {
-            why::why(context, &asset, &partitions, format.format).await
+        Command::Lineage { asset, column, format } => {
+            lineage::lineage(context, &asset, column.as_deref(), format.format).await
         }
+        Command::Why { asset, if_column_changes, partitions, format } => match if_column_changes {
+            Some(column) => why::if_column_changes(context, &column, format.format).await,
+            None => {
+                let asset = asset.as_deref().unwrap_or_default();
+                why::why(context, asset, &partitions, format.format).await
+            }
+        },
         Command::Run(command) => run::run(context, command).await,
         Command::Show { asset, limit, partitions, format } => {
             show::show(context, &asset, limit, &partitions, format.format).await

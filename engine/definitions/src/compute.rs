@@ -9,7 +9,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{AssetKey, BoundInput, ComputeContext, ConfigSchema, Diagnostic, Reads, ResourceNeed};
+use crate::{
+    AssetKey, BoundInput, ColumnLineage, ComputeContext, ConfigSchema, Diagnostic, Reads,
+    ResourceNeed,
+};
 
 /// Any error of a user's function.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -37,6 +40,13 @@ pub trait Compute: fmt::Debug + Send + Sync {
     ///
     /// `inputs` stand in the order of the asset's declaration.
     fn resolve(&self, key: &AssetKey, inputs: &[InputSchema<'_>]) -> Resolution;
+
+    /// Which columns of its inputs its columns come from; `None` if that is not known.
+    ///
+    /// `inputs` stand in the order of the asset's declaration.
+    fn lineage(&self, _inputs: &[InputSchema<'_>]) -> Option<ColumnLineage> {
+        None
+    }
 
     /// The table of an asset that is a [view](crate::Materialized::View), over those of its inputs.
     ///

@@ -32,6 +32,7 @@ mod graph;
 mod hook;
 mod job;
 mod key;
+mod lineage;
 mod logger;
 mod materialized;
 mod ops;
@@ -71,6 +72,7 @@ pub use graph::AssetGraph;
 pub use hook::{Hook, HookAction, HookContext, HookEvent, HookFunction};
 pub use job::{Job, JobTarget};
 pub use key::{AssetKey, InvalidKey};
+pub use lineage::{Affected, ColumnLineage, ColumnOf, Influence, LineageEdge};
 pub use logger::{Logger, USER_FIELDS};
 pub use materialized::{HardDeletes, Materialized, SchemaChange, Snapshot};
 pub use ops::{

@@ -33,6 +33,7 @@ mod diagnose;
 mod document;
 mod front_matter;
 mod incremental;
+mod lineage;
 mod parameters;
 mod parse;
 mod partitions;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrowsmith_definitions::{
-    Asset, AssetKey, AssetReference, Body, BoundInput, BoxError, Code, Compute, ComputeContext,
-    Definitions, Diagnostic, Input, InputSchema, Materialized, Partitions, Place, Repository,
-    Resolution, StepPartitions,
+    Asset, AssetKey, AssetReference, Body, BoundInput, BoxError, Code, ColumnLineage, Compute,
+    ComputeContext, Definitions, Diagnostic, Input, InputSchema, Materialized, Partitions, Place,
+    Repository, Resolution, StepPartitions,
 };
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
@@ -24,6 +24,7 @@ use datafusion::prelude::SessionContext;
 use crate::diagnose::{duplicate_columns, planner_note};
 use crate::document::Text;
 use crate::incremental::{column_problems, put_together, stored_schema};
+use crate::lineage::lineage;
 use crate::parameters::{
     Parameters, bind_watermark, has_parameters, has_watermark, parameter_problems,
     watermark_problems,
@@ -148,17 +149,8 @@ impl SqlQuery {
         if !problems.is_empty() {
             return Resolution { problems, ..Resolution::default() };
         }
-        let mut tables = HashMap::new();
-        for input in inputs {
-            match input.schema {
-                Some(schema) => {
-                    let columns = InputTable::Columns(Arc::clone(schema));
-                    tables.insert(input.name.to_owned(), columns);
-                }
-                // What could be said without these columns would only repeat their problem.
-                None => return Resolution::default(),
-            }
-        }
+        // What could be said without these columns would only repeat their problem.
+        let Some(tables) = columns_of(inputs) else { return Resolution::default() };
         let state = planning_session();
         let (plan, notes) = match self.plan(state, &tables, None) {
             Ok(planned) => planned,
@@ -188,6 +180,15 @@ impl SqlQuery {
             }
         }
     }
+}
+
+/// The tables of inputs, if the columns of all of them are known.
+fn columns_of(inputs: &[InputSchema<'_>]) -> Option<HashMap<String, InputTable>> {
+    let table = |input: &InputSchema<'_>| {
+        let columns = InputTable::Columns(Arc::clone(input.schema?));
+        Some((input.name.to_owned(), columns))
+    };
+    inputs.iter().map(table).collect()
 }
 
 /// The columns without the tables that they come from.
@@ -224,6 +225,12 @@ impl Compute for SqlQuery {
             );
         }
         resolution
+    }
+
+    fn lineage(&self, inputs: &[InputSchema<'_>]) -> Option<ColumnLineage> {
+        let state = planning_session();
+        let (plan, _) = self.plan(state, &columns_of(inputs)?, None).ok()?;
+        lineage(state, &plan)
     }
 
     fn filters_partitions(&self) -> bool {

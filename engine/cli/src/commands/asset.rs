@@ -1,4 +1,4 @@
-//! `asset list|show|lineage`.
+//! `asset list|show`.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,6 @@ pub(crate) async fn asset(context: &Context, command: AssetCommand) -> CommandRe
             list(&engine, &selection.join(" or "), format.format).await
         }
         AssetCommand::Show { asset, format } => show(&engine, &asset, format.format).await,
-        AssetCommand::Lineage { asset, format } => lineage(&engine, &asset, format.format),
     }
 }
 
@@ -232,49 +231,4 @@ fn print_columns(columns: Vec<Value>) -> CommandResult<()> {
         rows.push(cells.map(|cell| column[cell].take()).to_vec());
     }
     rows.print(Format::Table)
-}
-
-fn lineage(engine: &Engine, name: &str, format: Format) -> CommandResult {
-    let key = &find(engine, name)?.asset.key;
-    let graph = &engine.resolved.graph;
-    let of = BTreeSet::from([key.clone()]);
-    let up = graph.ancestors(&of, usize::MAX);
-    let down = graph.descendants(&of, usize::MAX);
-    if format == Format::Table {
-        print(&format!("{key} reads"))?;
-        tree(&mut |key| graph.upstream(key), key)?;
-        print(&format!("{key} is read by"))?;
-        tree(&mut |key| graph.downstream(key), key)?;
-        return Ok(Exit::Ok);
-    }
-    let mut rows = Rows::new("arrowsmith.lineage.v1", &["from", "to"]);
-    for reader in up.union(&down) {
-        for read in graph.upstream(reader) {
-            if up.contains(&read) || down.contains(&read) {
-                rows.push(vec![json!(read.to_string()), json!(reader.to_string())]);
-            }
-        }
-    }
-    rows.print(format)?;
-    Ok(Exit::Ok)
-}
-
-/// An indented tree without recursion; what was shown above is not unfolded again.
-fn tree(next: &mut dyn FnMut(&AssetKey) -> Vec<AssetKey>, root: &AssetKey) -> CommandResult<()> {
-    let mut seen = BTreeSet::new();
-    let mut pending: Vec<(AssetKey, usize)> =
-        next(root).into_iter().rev().map(|key| (key, 1)).collect();
-    if pending.is_empty() {
-        return print("  nothing");
-    }
-    while let Some((key, depth)) = pending.pop() {
-        let again = !seen.insert(key.clone());
-        let children = next(&key);
-        let mark = if again && !children.is_empty() { "  (above)" } else { "" };
-        print(&format!("{}{key}{mark}", "  ".repeat(depth)))?;
-        if !again {
-            pending.extend(children.into_iter().rev().map(|key| (key, depth + 1)));
-        }
-    }
-    Ok(())
 }

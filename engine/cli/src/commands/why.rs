@@ -1,13 +1,16 @@
 //! `why`: how an asset stands, and why.
 
+use arrowsmith_definitions::Affected;
 use arrowsmith_execution::{StaleCause, StaleStatus, Why};
 
 use super::asset::find;
+use super::lineage::column_of;
 use super::partitions::expression;
 use crate::Exit;
 use crate::args::{Format, PartitionArgs};
 use crate::context::{CommandResult, Context, fail};
-use crate::output::{count, print, print_document};
+use crate::output::{Rows, complain, count, print, print_document, say};
+use serde_json::json;
 
 /// Partitions that are named; of more only the number is told.
 const NAMED: usize = 4;
@@ -26,6 +29,37 @@ pub(crate) async fn why(
         Format::Table => print(&told(&why))?,
         _ => print_document("arrowsmith.why.v1", "why", &why)?,
     }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn if_column_changes(
+    context: &Context,
+    column: &str,
+    format: Format,
+) -> CommandResult {
+    let engine = context.engine_without_instance().await?;
+    let Some((asset, column)) = column.rsplit_once('.') else {
+        complain(&format!(
+            "`{column}` names no column; write the asset before it, such as `staging.orders.{column}`"
+        ));
+        return Err(Exit::Usage);
+    };
+    let changed = column_of(find(&engine, asset)?, column)?;
+    let affected = engine.resolved.affected_by(&changed);
+    let mut rows = Rows::new("arrowsmith.affected.v1", &["asset", "reads", "changes"]);
+    for of in &affected {
+        let reads: Vec<String> = of.reads.iter().map(ToString::to_string).collect();
+        let changes = match &of.columns {
+            Some(columns) => json!(columns),
+            None => json!("all of its rows"),
+        };
+        rows.push(vec![json!(of.asset.to_string()), json!(reads), changes]);
+    }
+    rows.print(format)?;
+    let is_stored = |of: &&Affected| engine.resolved.assets[&of.asset].asset.is_materializable();
+    let (run, all) = (affected.iter().filter(is_stored).count(), &engine.resolved.assets);
+    let all = all.values().filter(|of| of.asset.is_materializable()).count();
+    say(&format!("{run} of {all} assets would run"));
     Ok(Exit::Ok)
 }
 
