@@ -11,7 +11,7 @@ use arrowsmith::arrow::util::pretty::pretty_format_batches;
 use arrowsmith::datafusion::catalog::TableProvider;
 use arrowsmith::datafusion::datasource::MemTable;
 use arrowsmith::datafusion::prelude::SessionContext;
-use arrowsmith::execution::{Engine, EngineOptions, PlanRequest, RunOptions, Silent};
+use arrowsmith::execution::{Engine, EngineOptions, PlanRequest, RunOptions, Silent, Verdict};
 use arrowsmith::instance::{Instance, RunStatus};
 use arrowsmith::io::{IoManager, MemoryIoManager, async_trait};
 use arrowsmith::prelude::*;
@@ -547,6 +547,74 @@ fn what_is_read_is_compared_without_reading_it() {
     }
     let plan = project.run(&["plan", "--exit-code"]);
     assert_eq!(plan.code, 0, "{}", plan.out);
+}
+
+/// What is stored is what would be computed, as far as that can be known.
+#[test]
+fn tables_are_verified_from_what_they_were_made_of() {
+    let project = Project::new(SHOP);
+    project.ok(&["materialize"]);
+    let verify = |args: &[&str]| {
+        let ran = project.run(&[&["verify"], args].concat());
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+        let mut lines: Vec<String> = ran.out.lines().map(|line| line.trim().to_owned()).collect();
+        lines.sort();
+        (lines.join("\n"), ran.err)
+    };
+    let (all, _) = verify(&[]);
+    let (one, summary) = verify(&["--sample", "1%"]);
+    assert_eq!(one.lines().count(), 1);
+    assert!(summary.contains("1 same, 0 different"), "{summary}");
+    // A version is computed from what it was made of, whatever is current by now.
+    let file = project.path().join("data/customers.csv");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    project.write("data/customers.csv", &text.replace("Paris", "Lyon"));
+    project.ok(&["materialize", "staging.customers"]);
+    let (stale, _) = verify(&["cities", "staging.customers"]);
+    project.ok(&["vacuum", "--retention", "0"]);
+    let (gone, _) = verify(&["cities"]);
+    project.write("data/customers.csv", &text);
+    let (files, _) = verify(&["staging.customers"]);
+    project.write("assets/marts/large.sql", "select id, 2 * amount as amount from staging.orders");
+    let (code, _) = verify(&["large"]);
+    let (month, _) = verify(&["monthly", "--partition", "2024-02"]);
+    insta::assert_snapshot!(format!(
+        "{all}\n# other customers\n{stale}\n# the old ones removed\n{gone}\n# and their file changed\n{files}\n# other code\n{code}\n# one month\n{month}"
+    ));
+    let wrong = project.run(&["verify", "--sample", "0"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("write a share such as `5%`"), "{}", wrong.err);
+}
+
+static CALLS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+
+/// It says that it gives the same rows for the same inputs, and does not.
+#[asset]
+fn liar() -> Vec<Two> {
+    let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    vec![Two { k: Some(1), v: Some(call) }]
+}
+
+#[asset]
+fn honest() -> Vec<Two> {
+    vec![Two { k: Some(1), v: Some(2) }]
+}
+
+#[tokio::test]
+async fn a_function_that_lies_about_being_deterministic_is_caught() {
+    let repository = Repository::new("liars").with(assets![liar, honest]);
+    let folder = TempDir::new().expect("a folder");
+    let engine = Engine::open(&repository, EngineOptions::new(folder.path())).await;
+    let engine = Arc::new(engine.expect("an engine"));
+    let plan = engine.plan("").await.expect("a plan");
+    let cancel = CancellationToken::new();
+    let run = engine.run(plan, RunOptions::default(), cancel, Arc::new(Silent));
+    assert_eq!(run.await.expect("a report").status, RunStatus::Success);
+    let keys = ["honest", "liar"].map(|key| key.parse().expect("a key"));
+    let verified = engine.verify(&keys, None, 1.0).await.expect("verified");
+    let verdicts: Vec<Verdict> = verified.iter().map(|of| of.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Same, Verdict::Different]);
+    assert_eq!(verified[1].rows, [r#"- {"k":1,"v":0}"#, r#"+ {"k":1,"v":2}"#]);
 }
 
 /// Rows of a partition that is there no more are no rows of its readers.

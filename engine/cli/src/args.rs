@@ -129,6 +129,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Compute current tables once more, and compare them with what is stored
+    Verify {
+        /// The assets, as a selection; all of them if there is none
+        selection: Vec<String>,
+        /// Only a random share of tables and partitions, such as `5%`
+        #[arg(long, value_name = "SHARE", default_value = "100%", value_parser = parse_share)]
+        sample: f64,
+        #[command(flatten)]
+        partitions: PartitionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Materialize many partitions, and go on where it stopped
     #[command(subcommand)]
     Backfill(BackfillCommand),
@@ -522,4 +534,13 @@ fn parse_retention(text: &str) -> Result<std::time::Duration, String> {
         None => text.parse().map_err(|_| wrong())?,
     };
     span.try_into().map_err(|_| "a retention is not negative".to_owned())
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    let share = share.ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "write a share such as `5%` or `0.05`".to_owned())
 }

@@ -18,6 +18,7 @@ mod run;
 mod show;
 mod signals;
 mod test;
+mod verify;
 mod why;
 
 use arrowsmith_definitions::Repository;
@@ -64,6 +65,10 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
                 why::why(context, asset, &partitions, format.format).await
             }
         },
+        Command::Verify { selection, sample, partitions, format } => {
+            let selection = selection.join(" or ");
+            verify::verify(context, &selection, sample, &partitions, format.format).await
+        }
         Command::Run(command) => run::run(context, command).await,
         Command::Show { asset, limit, partitions, format } => {
             show::show(context, &asset, limit, &partitions, format.format).await

@@ -7,6 +7,7 @@ mod publish;
 mod resources;
 mod run;
 mod step;
+mod verify;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -27,6 +28,7 @@ use crate::{Engine, Observer, Plan, Progress, Result};
 use resources::RunResources;
 use run::Run;
 use step::{Begun, Held, StepEnd};
+pub use verify::{Verdict, Verified};
 
 /// How long a run is believed to live without another word.
 const LEASE: Duration = Duration::from_secs(30);

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrowsmith_definitions::{
-    AssetKey, Body, BoundInput, BoxError, History, PartitionSet, Resources,
+    AssetKey, Body, BoundInput, BoxError, ComputeContext, History, PartitionSet, Resources,
+    StepInfo,
 };
 use arrowsmith_instance::{Event, Provenance, RunId};
 use arrowsmith_io_manager::{StoredTable, Version};
@@ -37,9 +38,9 @@ pub(super) struct Run {
     pub(super) resources: Arc<Resources>,
     pub(super) history: Arc<dyn History>,
     shape: Mutex<Shape>,
-    /// What this run has emitted.
     /// Codes that the instance was told what they say.
     told: Mutex<HashSet<String>>,
+    /// What this run has emitted.
     emitted: Mutex<HashMap<OutputKey, Emission>>,
 }
 
@@ -294,6 +295,29 @@ impl Run {
         };
         let fresh = fresh.iter().filter_map(|index| Some((index, *current.get(&index)?)));
         Ok(Some(Known { fresh: fresh.collect(), reusable, ..Known::new(now) }))
+    }
+
+    /// What a step works with, before its inputs are there.
+    pub(super) fn context(&self, step: &Step, attempt: u32, started_at: i64) -> ComputeContext {
+        let node = &step.node;
+        let info = StepInfo {
+            run_id: self.run_id.to_string(),
+            run_tags: self.tags.clone(),
+            job: self.plan.job.clone(),
+            step_key: step.key.clone(),
+            attempt,
+            mapping_key: node.mapping_key.clone(),
+            assets: node.assets(),
+            started_at,
+        };
+        ComputeContext {
+            config: Arc::clone(&node.config),
+            resources: Arc::clone(&self.resources),
+            canceled: Arc::clone(&self.canceled),
+            history: Arc::clone(&self.history),
+            partitions: node.partitions.clone(),
+            ..ComputeContext::new(info, Arc::clone(&self.engine.session))
+        }
     }
 
     /// The inputs of a step: what this run emitted, what is pinned, and external tables.

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrowsmith_definitions::{
-    BoxError, ComputeContext, HookEvent, PermanentFailure, RetryRequested, StepInfo,
-};
+use arrowsmith_definitions::{BoxError, HookEvent, PermanentFailure, RetryRequested};
 use arrowsmith_instance::{
     AttemptStatus, EndAttempt, Event, NewAttempt, Provenance, StepState, Target, Tell, TimeMicros,
 };
@@ -267,28 +265,6 @@ impl Work {
         Duration::from_micros((now - self.started_at).try_into().unwrap_or_default())
     }
 
-    fn context(&self) -> ComputeContext {
-        let (run, node) = (&self.run, &self.step.node);
-        let info = StepInfo {
-            run_id: run.run_id.to_string(),
-            run_tags: run.tags.clone(),
-            job: run.plan.job.clone(),
-            step_key: self.step.key.clone(),
-            attempt: self.number,
-            mapping_key: node.mapping_key.clone(),
-            assets: node.assets(),
-            started_at: self.started_at,
-        };
-        ComputeContext {
-            config: Arc::clone(&node.config),
-            resources: Arc::clone(&run.resources),
-            canceled: Arc::clone(&run.canceled),
-            history: Arc::clone(&run.history),
-            partitions: node.partitions.clone(),
-            ..ComputeContext::new(info, Arc::clone(&run.engine.session))
-        }
-    }
-
     async fn attempt(&mut self) -> Outcome {
         let engine = Arc::clone(&self.run.engine);
         let counters = Arc::new(Counters::default());
@@ -303,7 +279,7 @@ impl Work {
         let cancel = self.run.cancel.clone();
         let (run, step, version) =
             (Arc::clone(&self.run), Arc::clone(&self.step), self.begun.version);
-        let context = self.context();
+        let context = run.context(&step, self.number, self.started_at);
         let (versions, loaded, appends) =
             (&mut self.input_versions, &mut self.loaded, &mut self.appends);
         let (made_of, kept, reused) = (&mut self.provenance, &mut self.kept, &mut self.reused);

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::json::LineDelimitedWriter;
 use arrowsmith_definitions::{BoxError, Scan};
 use arrowsmith_io_manager::{UnionTable, Version};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use crate::Engine;
-
-/// Rows of each side.
-const SAMPLED: usize = 3;
+use crate::compare::sampled_differences;
 
 impl Engine {
     /// JSON objects behind a `-` or a `+`.
@@ -26,20 +23,7 @@ impl Engine {
     ) -> Result<Vec<String>, BoxError> {
         let before = self.scanned_rows(scan, key, before).await?;
         let now = self.scanned_rows(scan, key, now).await?;
-        let gone = before.clone().except(now.clone())?.limit(0, Some(SAMPLED))?;
-        let come = now.except(before)?.limit(0, Some(SAMPLED))?;
-        let mut rows = Vec::new();
-        for (sign, frame) in [('-', gone), ('+', come)] {
-            let mut text = Vec::new();
-            let mut writer = LineDelimitedWriter::new(&mut text);
-            for batch in frame.collect().await? {
-                writer.write(&batch)?;
-            }
-            writer.finish()?;
-            let text = String::from_utf8(text)?;
-            rows.extend(text.lines().map(|row| format!("{sign} {row}")));
-        }
-        Ok(rows)
+        sampled_differences(before, now).await
     }
 
     /// What a scan reads of a key in some versions.
