@@ -31,4 +31,5 @@ mod selection;
 mod support;
 mod templates;
 mod tpch;
+mod unchanged;
 mod unit_tests;

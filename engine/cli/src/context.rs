@@ -59,6 +59,23 @@ impl Context {
         Ok((repository, options))
     }
 
+    /// The folder and the home of a project that is nothing but a folder.
+    pub(crate) fn project_folder(&self) -> Option<(PathBuf, PathBuf)> {
+        if self.repository.is_some() {
+            return None;
+        }
+        let start = std::env::current_dir().ok()?;
+        let root = self.project.clone().or_else(|| find_project(&start))?;
+        let root = std::path::absolute(root).ok()?;
+        let home = home_of(&root);
+        Some((root, home))
+    }
+
+    /// The variables that were given.
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
     /// The project folder that is named, or the nearest upward.
     fn find_project(&self) -> CommandResult<PathBuf> {
         if let Some(folder) = &self.project {

@@ -12,6 +12,7 @@ mod diagnostics;
 mod exit;
 mod output;
 mod progress;
+mod unchanged;
 
 use std::process::ExitCode;
 use std::time::Duration;

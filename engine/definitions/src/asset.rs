@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -167,6 +168,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     async fn states(&self, keys: &[String]) -> Result<Option<BTreeMap<String, String>>, BoxError> {
         let _ = keys;
         Ok(None)
+    }
+
+    /// The file or folder of this machine whose files, and nothing else, make its state; `None` if there
+    /// is no such.
+    fn local_path(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Where it is, for people.

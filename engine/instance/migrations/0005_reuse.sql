@@ -6,3 +6,7 @@ create table codes (
   code text primary key,
   text text not null
 ) without rowid;
+
+-- How many transactions have written, so that nobody need look further if none has.
+create table changes (count bigint not null);
+insert into changes (count) values (0);

@@ -8,7 +8,7 @@ use arrowsmith_io_manager::Version;
 
 use crate::memory::Memory;
 use crate::request::{Reply, Request};
-use crate::sqlite::open;
+use crate::sqlite::{changes, open};
 use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
@@ -37,6 +37,12 @@ impl Instance {
         let (writer, reader) = open(home).await?;
         let home = Some(home.to_owned());
         Ok(Self { home, writer: Writer::spawn(writer), reader: Arc::new(reader) })
+    }
+
+    /// How often the instance of a home directory was written to, without opening it; `None` if there
+    /// is none, or it is of another version.
+    pub async fn changes(home: &Path) -> Option<i64> {
+        changes(home).await
     }
 
     /// An instance that goes with its last clone and leaves nothing on any disk.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 pub(crate) use read::SqliteReader;
 pub(crate) use write::SqliteWriter;
@@ -56,6 +56,18 @@ pub(crate) async fn open(home: &Path) -> Result<(SqliteWriter, SqliteReader)> {
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_lazy_with(options);
     Ok((SqliteWriter::new(connection), SqliteReader::new(pool)))
+}
+
+/// How many transactions have written; nothing is made or migrated.
+pub(crate) async fn changes(home: &Path) -> Option<i64> {
+    let options = SqliteConnectOptions::new().filename(home.join("instance.db"));
+    let mut connection = options.busy_timeout(BUSY_TIMEOUT).connect().await.ok()?;
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+    let sql =
+        "select (select max(version) from _sqlx_migrations where success), count from changes";
+    let found: (Option<i64>, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.ok()?;
+    connection.close().await.ok()?;
+    (found.0 == newest).then_some(found.1)
 }
 
 /// The lock under which the database is migrated; it goes with the file, whatever happens.

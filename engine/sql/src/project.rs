@@ -208,10 +208,13 @@ fn load_tests(root: &Path, repository: &mut Repository) {
     }
 }
 
-/// The files below a folder that need not be there, in order, without those that git ignores.
+/// The files below a folder that need not be there, in order, without those that git ignores by files of
+/// the project.
 fn files_below(folder: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in WalkBuilder::new(folder).require_git(false).sort_by_file_path(Path::cmp).build() {
+    let mut walk = WalkBuilder::new(folder);
+    walk.require_git(false).git_global(false).sort_by_file_path(Path::cmp);
+    for entry in walk.build() {
         match entry {
             Ok(entry) => files.push(entry.into_path()),
             Err(error) if folder.exists() => {

@@ -12,26 +12,42 @@ use crate::args::RunArgs;
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{elapsed, say};
 use crate::progress::observer;
+use crate::unchanged::Unchanged;
 
 pub(crate) async fn materialize(
     context: &Context,
     request: &PlanRequest,
     args: RunArgs,
 ) -> CommandResult {
-    let engine = context.engine().await?;
-    let plan = engine.plan_request(request).await.map_err(|e| fail(&e))?;
-    if plan.is_empty() {
+    let unchanged = Unchanged::look(context, request).await;
+    let known = unchanged.as_ref().and_then(Unchanged::nothing_to_do);
+    if let Some(fresh) = known {
         if !context.quiet {
-            say(nothing(&plan));
+            say(nothing(fresh));
         }
         return Ok(Exit::Ok);
     }
-    carry_out(context, &engine, plan, args).await
+    let engine = context.engine().await?;
+    let plan = engine.plan_request(request).await.map_err(|e| fail(&e))?;
+    if plan.is_empty() {
+        if let Some(unchanged) = unchanged {
+            unchanged.remember(&engine, &plan, unchanged.changes).await;
+        }
+        if !context.quiet {
+            say(nothing(plan.fresh));
+        }
+        return Ok(Exit::Ok);
+    }
+    let exit = carry_out(context, &engine, plan, args).await?;
+    if let (Exit::Ok, Some(unchanged)) = (&exit, unchanged) {
+        unchanged.remember_after_run(&engine, request).await;
+    }
+    Ok(exit)
 }
 
 /// Why nothing is computed.
-pub(super) fn nothing(plan: &Plan) -> &'static str {
-    if plan.fresh > 0 {
+pub(super) fn nothing(fresh: u64) -> &'static str {
+    if fresh > 0 {
         "nothing to do: everything that is selected is fresh; `--force` computes it again"
     } else {
         "nothing to do: the selection holds no asset or partition to compute"

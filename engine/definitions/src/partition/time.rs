@@ -252,6 +252,24 @@ impl TimeWindows {
         windows
     }
 
+    /// The first tick after a moment, at which a window may come to be; none once the last has.
+    pub fn next_tick(&self, now: Timestamp) -> Option<Timestamp> {
+        let end = self.end.and_then(|end| self.timezone.to_timestamp(end).ok());
+        if end.is_some_and(|end| end < now) && self.end_offset >= 0 {
+            return None;
+        }
+        let day = self.local(now).checked_sub(1.day()).ok()?;
+        let mut tick = self.cadence.at_or_after(day);
+        while let Some(current) = tick {
+            let later = self.moments(current).into_iter().flatten().find(|moment| *moment > now);
+            if later.is_some() {
+                return later;
+            }
+            tick = self.cadence.next(current);
+        }
+        None
+    }
+
     /// What the wall clock shows at a moment.
     pub(super) fn local(&self, moment: Timestamp) -> DateTime {
         self.timezone.to_datetime(moment)

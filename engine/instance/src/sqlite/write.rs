@@ -89,6 +89,7 @@ impl Transaction<'_> {
                 [rows(std::mem::take(&mut self.events))],
             );
         }
+        self.script.add("update changes set count = count + 1", []);
         self.script.add("commit", []);
         self.script.run(self.connection).await?;
         Ok(replies)

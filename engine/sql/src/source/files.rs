@@ -1,7 +1,7 @@
 //! Files of a source as a table.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -27,10 +27,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::infer::infer;
-use super::schema_cache::{SchemaCache, fingerprint};
+use super::schema_cache::{SchemaCache, fingerprint, fingerprint_by};
 use super::settings::placeholders;
 use super::{Format, SourceSettings};
 use crate::planning_session;
@@ -147,6 +147,29 @@ impl FileSource {
         list(&self.url, state, &objects).await
     }
 
+    /// What stands for the state of some files.
+    async fn state(&self, files: &[ObjectMeta]) -> Result<String> {
+        let settings = &self.settings;
+        let files = if settings.by_content {
+            let objects = planning_session().runtime_env().object_store(&self.url)?;
+            let mut contents = Vec::new();
+            for file in files {
+                let mut hasher = blake3::Hasher::new();
+                let mut parts = objects.get(&file.location).await?.into_stream();
+                while let Some(part) = parts.try_next().await? {
+                    hasher.update(&part);
+                }
+                contents.push((&file.location, hasher.finalize().to_hex().to_string()));
+            }
+            fingerprint_by(settings, contents.into_iter())
+        } else {
+            let tags: Vec<_> = files.iter().map(|file| &file.e_tag).collect();
+            format!("{} {tags:?}", fingerprint(settings, files))
+        };
+        let text = format!("{files} {:?}", self.schema);
+        Ok(blake3::hash(text.as_bytes()).to_hex()[..32].to_owned())
+    }
+
     /// Where the files of a partition are to be.
     fn path_of(&self, key: &str) -> String {
         let placeholders = placeholders(self.settings.partitions.as_deref());
@@ -245,13 +268,8 @@ impl Source for FileSource {
         keys: &[String],
     ) -> std::result::Result<Option<BTreeMap<String, String>>, BoxError> {
         let files = self.files().await?;
-        let state = |files: &[ObjectMeta]| {
-            let tags: Vec<_> = files.iter().map(|file| &file.e_tag).collect();
-            let text = format!("{} {tags:?} {:?}", fingerprint(&self.settings, files), self.schema);
-            blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
-        };
         if keys.is_empty() {
-            return Ok(Some(BTreeMap::from([(String::new(), state(&files))])));
+            return Ok(Some(BTreeMap::from([(String::new(), self.state(&files).await?)])));
         }
         let mut by_path: HashMap<&object_store::path::Path, &ObjectMeta> = HashMap::new();
         by_path.extend(files.iter().map(|file| (&file.location, file)));
@@ -265,9 +283,23 @@ impl Source for FileSource {
                     inside.cloned().collect()
                 }
             };
-            states.insert(key.clone(), state(&of_key));
+            states.insert(key.clone(), self.state(&of_key).await?);
         }
         Ok(Some(states))
+    }
+
+    fn local_path(&self) -> Option<PathBuf> {
+        if self.store.is_some() || self.path.contains("://") {
+            return None;
+        }
+        let names = placeholders(self.settings.partitions.as_deref());
+        let path = names.iter().fold(self.path.clone(), |path, name| path.replace(name, "*"));
+        // The folder above the first part that stands for several names.
+        let is_open = |part: &Component<'_>| {
+            part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{'])
+        };
+        let parts: Vec<Component<'_>> = Path::new(&path).components().collect();
+        Some(parts.iter().take_while(|part| !is_open(part)).collect())
     }
 
     fn location(&self) -> String {

@@ -72,8 +72,20 @@ impl SchemaCache {
     }
 }
 
-/// Changes when the declaration or any file does.
+/// Changes when the declaration or any file does, by its size and time.
 pub(super) fn fingerprint(settings: &SourceSettings, objects: &[ObjectMeta]) -> String {
+    let by_time = objects.iter().map(|object| {
+        let identity = format!("{} {}", object.size, object.last_modified.timestamp_micros());
+        (&object.location, identity)
+    });
+    fingerprint_by(settings, by_time)
+}
+
+/// Changes when the declaration does, or what stands for any of the files.
+pub(super) fn fingerprint_by<'a>(
+    settings: &SourceSettings,
+    files: impl Iterator<Item = (&'a object_store::path::Path, String)>,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |part: &str| {
         hasher.update(part.as_bytes());
@@ -93,9 +105,9 @@ pub(super) fn fingerprint(settings: &SourceSettings, objects: &[ObjectMeta]) -> 
     for null in &settings.nulls {
         add(null);
     }
-    for object in objects {
-        add(object.location.as_ref());
-        add(&format!("{} {}", object.size, object.last_modified.timestamp_micros()));
+    for (location, identity) in files {
+        add(location.as_ref());
+        add(&identity);
     }
     hasher.finalize().to_hex().to_string()
 }

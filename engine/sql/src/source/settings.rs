@@ -79,6 +79,8 @@ pub(crate) struct SourceSettings {
     /// Texts that stand for null, besides the empty one.
     pub(crate) nulls: Vec<String>,
     pub(crate) infer_rows: usize,
+    /// Whether its state is what stands in its files, and not only their size and time.
+    pub(crate) by_content: bool,
     /// Declared columns; for CSV their order is that of the file.
     pub(crate) columns: Option<Vec<Field>>,
     /// How its files are cut: each key stands for `{partition}` in the path, each part of a key of
@@ -148,6 +150,7 @@ fn read_source(
     let header = reader.boolean("header");
     let nulls = reader.strings("null");
     let infer_rows = reader.count("infer_rows");
+    let by_content = reader.choice("state", &[("metadata", false), ("content", true)]);
     let columns = reader.table("columns").map(|columns| read_columns(columns, problems));
     let partitions = read_partitions(&mut reader).map(Arc::new);
     let place = text.place(span);
@@ -185,6 +188,7 @@ fn read_source(
         quote: quote.unwrap_or(b'"'),
         header: header.unwrap_or(true),
         infer_rows: infer_rows.unwrap_or(INFER_ROWS),
+        by_content: by_content.unwrap_or(false),
         path_place: text.place(path_span),
         format: format?,
         key,

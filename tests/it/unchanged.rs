@@ -1,0 +1,139 @@
+//! What is known without loading the project is what would be found by loading it.
+
+use std::time::Duration;
+
+use crate::support::Project;
+
+const PROJECT: &str = r#"== arrowsmith.toml
+[project]
+name = "unchanged"
+[vars]
+least = 1
+[sources.raw.orders]
+path = "data/orders/{partition}.csv"
+partitions = { monthly = "2024-01", end = "2024-03", format = "%Y-%m" }
+[sources.raw.customers]
+path = "data/customers/*.csv"
+state = "content"
+== data/orders/2024-01.csv
+id,customer
+1,ada
+== data/orders/2024-02.csv
+id,customer
+2,bob
+== data/customers/a.csv
+customer
+ada
+== assets/orders.sql
+select * from raw.orders where id >= $var_least
+== assets/customers.sql
+select * from raw.customers
+== assets/kinds.sql
+/* +++
+partitions = { dynamic = "kinds", column = "kind", outside = "drop" }
++++ */
+select 'a' as kind
+"#;
+
+/// Whether the answer was known, which is written down where it is.
+fn is_known(project: &Project) -> bool {
+    let memo = project.path().join(".arrowsmith/unchanged.json");
+    memo.exists()
+}
+
+/// Built, and known to be fresh. Files that were just written are not trusted, so that it takes a while.
+fn quiet() -> Project {
+    let project = Project::new(PROJECT);
+    std::thread::sleep(Duration::from_millis(100));
+    project.ok(&["partitions", "add", "kinds", "a"]);
+    project.ok(&["materialize"]);
+    assert!(is_known(&project), "it is remembered after the run");
+    for _ in 0..2 {
+        let again = project.run(&["materialize"]);
+        assert!(again.err.contains("everything that is selected is fresh"), "{}", again.err);
+        assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
+    }
+    project
+}
+
+/// What is done, in words and in deeds.
+type Change = (&'static str, fn(&Project));
+
+#[test]
+fn whatever_changes_is_noticed() {
+    let changes: [Change; 9] = [
+        ("another query", |p| {
+            p.write("assets/customers.sql", "select customer as name from raw.customers");
+        }),
+        ("one more query", |p| p.write("assets/deep/more.sql", "select 1 as one")),
+        ("another file of a source", |p| p.write("data/customers/a.csv", "customer\nbob\n")),
+        ("one more file of a source", |p| p.write("data/customers/b.csv", "customer\nbob\n")),
+        ("another partition of a source", |p| {
+            p.write("data/orders/2024-02.csv", "id,customer\n2,cy\n");
+        }),
+        ("another value of a variable", |p| {
+            let text = std::fs::read_to_string(p.path().join("arrowsmith.toml")).expect("a file");
+            p.write("arrowsmith.toml", &text.replace("least = 1", "least = 2"));
+        }),
+        ("one more dynamic partition", |p| {
+            p.ok(&["partitions", "add", "kinds", "b"]);
+        }),
+        ("a table that was made again", |p| {
+            p.write("assets/customers.sql", "select customer as name from raw.customers");
+            p.ok(&["materialize", "customers"]);
+            p.write("assets/customers.sql", "select * from raw.customers");
+        }),
+        ("a file that is as long, with the time of the other", |p| {
+            let path = p.path().join("data/customers/a.csv");
+            let before = std::fs::metadata(&path).expect("a file").modified().expect("a time");
+            p.write("data/customers/a.csv", "customer\nbob\n");
+            let file = std::fs::File::options().append(true).open(path).expect("a file");
+            file.set_modified(before).expect("the time");
+        }),
+    ];
+    for (what, change) in changes {
+        let project = quiet();
+        change(&project);
+        let plan = project.run(&["plan", "--exit-code"]);
+        assert_eq!(plan.code, 4, "{what}: {}{}", plan.out, plan.err);
+    }
+}
+
+/// The same content is the same state, where that is asked for; elsewhere the time decides.
+#[test]
+fn a_file_that_is_written_again_is_another_unless_its_content_counts() {
+    let project = quiet();
+    project.write("data/customers/a.csv", "customer\nada\n");
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
+    project.write("data/orders/2024-02.csv", "id,customer\n2,bob\n");
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 4);
+}
+
+#[test]
+fn other_variables_and_other_selections_are_other_questions() {
+    let project = quiet();
+    let plan = project.run(&["plan", "--exit-code", "--var", "least=2"]);
+    assert_eq!(plan.code, 4, "{}", plan.err);
+    let forced = project.run(&["plan", "--exit-code", "--force"]);
+    assert_eq!(forced.code, 4, "{}", forced.err);
+    project.write("assets/broken.sql", "select nothing from nowhere");
+    assert_eq!(project.run(&["materialize"]).code, 3, "problems are told");
+}
+
+#[test]
+fn what_is_computed_each_time_and_warnings_are_never_quiet() {
+    let project = Project::new(PROJECT);
+    project.write("assets/chance.sql", "select random() as x");
+    std::thread::sleep(Duration::from_millis(100));
+    project.ok(&["materialize"]);
+    assert!(!is_known(&project));
+    std::fs::remove_file(project.path().join("assets/chance.sql")).expect("removed");
+    project.write("assets/warned.sql", "select id from raw.orders where id = null");
+    project.ok(&["materialize"]);
+    std::thread::sleep(Duration::from_millis(100));
+    for _ in 0..2 {
+        let warned = project.run(&["materialize"]);
+        assert!(warned.err.contains("null"), "{}", warned.err);
+        assert!(warned.err.contains("everything that is selected is fresh"), "{}", warned.err);
+    }
+}
