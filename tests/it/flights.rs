@@ -73,22 +73,110 @@ fn days_are_made_again_one_by_one_from_the_months_that_they_need() {
     assert_eq!(count("carrier_days", "materialized"), 365);
 }
 
-/// Two flights of December that are late by a week.
-fn bad_month(project: &Project) {
-    let path = project.path().join("data/flights/2013-12.csv.gz");
+/// A month's file with other text in it.
+fn edit_month(project: &Project, month: &str, edit: impl FnOnce(String) -> String) {
+    let path = project.path().join(format!("data/flights/{month}.csv.gz"));
     let mut text = String::new();
     let file = std::fs::File::open(&path).expect("a file");
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a text");
+    let file = std::fs::File::create(path).expect("a file");
+    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    file.write_all(edit(text).as_bytes()).expect("rows");
+    file.finish().expect("a file");
+}
+
+/// Two flights of December that are late by a week.
+fn bad_month(project: &Project) {
     let late = |flight| {
         format!(
             "2013,12,1,517,515,9999,830,819,11,UA,{flight},N14228,EWR,IAH,227,1400,5,15,\
              2013-12-01T10:00:00Z"
         )
     };
-    let file = std::fs::File::create(path).expect("a file");
-    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-    writeln!(file, "{}\n{}\n{}", text.trim_end(), late(1), late(2)).expect("rows");
-    file.finish().expect("a file");
+    edit_month(project, "2013-12", |text| {
+        format!("{}\n{}\n{}\n", text.trim_end(), late(1), late(2))
+    });
+}
+
+/// Edits every file of the project in the same way.
+fn edit_all(project: &Project, folder: &str, edit: &dyn Fn(&str) -> String) {
+    for entry in std::fs::read_dir(project.path().join(folder)).expect("a folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if project.path().join(&path).is_dir() {
+            if !path.starts_with(['.', 'd']) {
+                edit_all(project, &path, edit);
+            }
+        } else {
+            let text = std::fs::read_to_string(project.path().join(&path)).expect("a text");
+            project.write(&path, &edit(&text));
+        }
+    }
+}
+
+/// What a run did to each step, and how many rows of each state there are.
+fn ran(project: &Project) -> String {
+    let steps = project.ok(&["run", "show", "-f", "csv"]);
+    let ended = steps.lines().skip(1).map(|line| line.split(',').take(2).collect::<Vec<_>>());
+    let mut ended: Vec<String> = ended.map(|step| format!("{:>9}  {}", step[1], step[0])).collect();
+    ended.sort();
+    ended.join("\n") + "\n"
+}
+
+/// What is computed after each of the edits that such a project sees, and what `why` says of it.
+#[test]
+fn no_more_is_computed_than_an_edit_touches() {
+    let project = Project::new("");
+    copy_folder(&examples().join("flights"), project.path());
+    // Three months are there, of four that have files.
+    let until = |from: &'static str, to: &'static str| {
+        let edit = move |text: &str| {
+            text.replace(&format!("{from}\""), &format!("{to}\""))
+                .replace(&format!("{from}-01\""), &format!("{to}-01\""))
+        };
+        edit_all(&project, "", &edit);
+    };
+    until("2014-01", "2013-04");
+    project.ok(&["materialize"]);
+    let why = |asset: &str| project.ok(&["why", asset]);
+    let mut told = String::new();
+
+    let airports =
+        std::fs::read_to_string(project.path().join("data/airports.csv")).expect("a file");
+    project.write("data/airports.csv", &airports.replace("George Bush", "George W. Bush"));
+    project.ok(&["materialize"]);
+    told.push_str(&format!("# another name of one airport\n{}", ran(&project)));
+
+    edit_month(&project, "2013-02", |text| text.replace("N14228", "N99999"));
+    told.push_str(&format!("# another tail number in February\n{}", why("plane_utilization")));
+    project.ok(&["materialize", "staging.flights"]);
+    told.push_str(&format!("# and staged\n{}{}", why("plane_utilization"), why("route_summary")));
+    project.ok(&["materialize"]);
+    told.push_str(&ran(&project));
+
+    until("2013-04", "2013-05");
+    told.push_str(&format!("# one more month\n{}", why("staging.flights")));
+    project.ok(&["materialize"]);
+    told.push_str(&ran(&project));
+
+    edit_all(&project, "assets", &|text: &str| {
+        format!("{}\n\n-- the end", text.replace("\n  ", "\n\n      "))
+    });
+    let plan = project.run(&["plan", "--exit-code"]);
+    assert_eq!(plan.code, 0, "{}", plan.out);
+    told.push_str("# all queries reformatted\nnothing\n");
+
+    let minutes = |from: &'static str, to: &'static str| {
+        edit_all(&project, "", &|text: &str| text.replace(from, to));
+    };
+    minutes("delayed_minutes = 15", "delayed_minutes = 30");
+    told.push_str(&format!("# another value of a variable\n{}", why("staging.flights")));
+    project.ok(&["materialize"]);
+    told.push_str(&ran(&project));
+    minutes("delayed_minutes = 30", "delayed_minutes = 15");
+    project.ok(&["materialize"]);
+    told.push_str(&format!("# and taken back\n{}", ran(&project)));
+    insta::assert_snapshot!(told);
 }
 
 #[test]

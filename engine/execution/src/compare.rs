@@ -1,5 +1,6 @@
 //! Whether stored and computed rows are the same, where their digests are not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -10,25 +11,39 @@ use arrowsmith_definitions::BoxError;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use crate::digest::plain_type;
 
 /// Rows of each side that are shown.
 const SAMPLED: usize = 3;
+/// Columns of them that are shown besides those that changed.
+const OTHER_COLUMNS: usize = 4;
 /// How far apart two floating-point numbers may be, as a share of the larger one.
 const TOLERANCE: f64 = 1e-9;
 
-/// A few rows that are only in one of two tables, as JSON objects behind a `-` or a `+`.
+/// A few rows that are only in one of two tables, as JSON objects behind a `-` or a `+`; of their columns
+/// those that `changed`, and a few others.
 ///
 /// # Errors
 /// If they cannot be read, or have other columns.
 pub(crate) async fn sampled_differences(
     before: DataFrame,
     now: DataFrame,
+    changed: &BTreeSet<String>,
 ) -> Result<Vec<String>, BoxError> {
-    let gone = before.clone().except(now.clone())?.limit(0, Some(SAMPLED))?;
-    let come = now.except(before)?.limit(0, Some(SAMPLED))?;
+    let names: Vec<String> =
+        before.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let others = names.iter().filter(|name| !changed.contains(*name)).take(OTHER_COLUMNS);
+    let others: BTreeSet<&String> = others.collect();
+    let shown = names.iter().filter(|name| changed.contains(*name) || others.contains(name));
+    let shown: Vec<Expr> = shown.map(ident).collect();
+    let order: Vec<_> = names.iter().map(|name| ident(name).sort(true, true)).collect();
+    let sample =
+        |rows: DataFrame| rows.sort(order.clone())?.limit(0, Some(SAMPLED))?.select(shown.clone());
+    let gone = sample(before.clone().except(now.clone())?)?;
+    let come = sample(now.except(before)?)?;
     let mut rows = Vec::new();
     for (sign, frame) in [('-', gone), ('+', come)] {
         let mut text = Vec::new();
@@ -50,7 +65,7 @@ pub(crate) async fn differing_rows(
     batches: &[RecordBatch],
 ) -> Result<Vec<String>, BoxError> {
     let (stored, computed) = frames(session, table, batches)?;
-    sampled_differences(stored, computed).await
+    sampled_differences(stored, computed, &BTreeSet::new()).await
 }
 
 /// Whether a table and batches have the same rows, but for the last digits of floating-point numbers:

@@ -50,9 +50,11 @@ impl Engine {
             if looked.rows.contains_key(&input.0) {
                 continue;
             }
+            let changed = columns.clone();
             for scan in candidate.consumes.scans.get(&input.0).into_iter().flatten() {
                 // What cannot be read any more is not shown.
-                let rows = self.differing_rows(scan, &input.1, both).await.unwrap_or_default();
+                let rows =
+                    self.differing_rows(scan, &input.1, both, &changed).await.unwrap_or_default();
                 if !rows.is_empty() {
                     looked.rows.insert(input.0.clone(), rows);
                     break;

@@ -1,5 +1,6 @@
 //! A few rows that were read before and are not read now, and the other way round.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{BoxError, Scan};
@@ -20,10 +21,11 @@ impl Engine {
         scan: &Scan,
         key: &str,
         [before, now]: [&[Version]; 2],
+        changed: &BTreeSet<String>,
     ) -> Result<Vec<String>, BoxError> {
         let before = self.scanned_rows(scan, key, before).await?;
         let now = self.scanned_rows(scan, key, now).await?;
-        sampled_differences(before, now).await
+        sampled_differences(before, now, changed).await
     }
 
     /// What a scan reads of a key in some versions.
