@@ -2,7 +2,8 @@
 //! everything was built anew after each edit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrowsmith::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrowsmith::arrow::compute::concat_batches;
@@ -292,6 +293,16 @@ struct Work {
     confirmed: usize,
     reused: usize,
     left_out: u64,
+}
+
+impl Work {
+    fn add(&mut self, more: &Self) {
+        self.cases += more.cases;
+        self.computed += more.computed;
+        self.confirmed += more.confirmed;
+        self.reused += more.reused;
+        self.left_out += more.left_out;
+    }
 }
 
 /// Builds what is needed after an edit, and compares every table.
@@ -586,12 +597,12 @@ fn tables_are_verified_from_what_they_were_made_of() {
     assert!(wrong.err.contains("write a share such as `5%`"), "{}", wrong.err);
 }
 
-static CALLS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+static CALLS: AtomicI64 = AtomicI64::new(0);
 
 /// It says that it gives the same rows for the same inputs, and does not.
 #[asset]
 fn liar() -> Vec<Two> {
-    let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
     vec![Two { k: Some(1), v: Some(call) }]
 }
 
@@ -655,53 +666,70 @@ select kind, (select sum(n) from by_kind) as n from by_kind
     assert_eq!(project.run(&["plan", "--exit-code"]).code, 0);
 }
 
+/// A random graph with random edits; after each of them every table is compared.
+fn edit_one_graph(seed: u64) -> Work {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let mut rng = Rng::with_seed(seed);
+    let mut graph = Graph::random(&mut rng);
+    let instance = Instance::in_memory();
+    let manager: Arc<dyn IoManager> = Arc::new(MemoryIoManager::new());
+    let (mut history, mut states) = (vec![graph.clone()], 0);
+    let (mut told, mut work) = (vec!["built".to_owned()], Work::default());
+    for edit in 0..EDITS {
+        let tried = std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(check(&graph, &instance, &manager, &mut work));
+        });
+        if let Err(panic) = std::panic::catch_unwind(tried) {
+            let queries: Vec<String> = graph.nodes.iter().map(Node::definition).collect();
+            let (queries, sources) = (queries.join("\n"), &graph.sources);
+            tell(&format!("ARROWSMITH_SEED={seed} after {told:?}\n{queries}\n{sources:?}\n"));
+            std::panic::resume_unwind(panic);
+        }
+        if edit % 4 == 3 {
+            graph = history[rng.usize(..history.len())].clone();
+            told.push("back".to_owned());
+        } else {
+            told.push(graph.edit(&mut rng, &mut states));
+        }
+        history.push(graph.clone());
+    }
+    work
+}
+
+fn tell(text: &str) {
+    std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).expect("written");
+}
+
 #[test]
 fn what_is_left_out_is_what_would_be_computed() {
     let asked = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let cases = asked("ARROWSMITH_CASES").map_or(CASES, |n| usize::try_from(n).expect("a number"));
     let seed = asked("ARROWSMITH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let mut work = Work::default();
-    let mut graphs = 0;
-    while work.cases < cases {
-        // Each graph has a seed of its own, so that a failure can be looked at alone.
-        let graph_seed = seed.wrapping_add(graphs);
-        graphs += 1;
-        let mut rng = Rng::with_seed(graph_seed);
-        let mut graph = Graph::random(&mut rng);
-        let instance = Instance::in_memory();
-        let manager: Arc<dyn IoManager> = Arc::new(MemoryIoManager::new());
-        let (mut history, mut states) = (vec![graph.clone()], 0);
-        let mut told = vec!["built".to_owned()];
-        for edit in 0..EDITS {
-            let tried = std::panic::AssertUnwindSafe(|| {
-                runtime.block_on(check(&graph, &instance, &manager, &mut work));
-            });
-            if let Err(panic) = std::panic::catch_unwind(tried) {
-                let queries: Vec<String> = graph.nodes.iter().map(Node::definition).collect();
-                let mut out = std::io::stderr();
-                let text = format!(
-                    "ARROWSMITH_SEED={graph_seed} after {told:?}\n{}\n{:?}\n",
-                    queries.join("\n"),
-                    graph.sources
-                );
-                std::io::Write::write_all(&mut out, text.as_bytes()).expect("written");
-                std::panic::resume_unwind(panic);
-            }
-            if edit % 4 == 3 {
-                graph = history[rng.usize(..history.len())].clone();
-                told.push("back".to_owned());
-            } else {
-                told.push(graph.edit(&mut rng, &mut states));
-            }
-            history.push(graph.clone());
+    // Graphs have nothing to do with each other, so each processor takes the next one.
+    let (graphs, work) = (AtomicU64::new(0), Mutex::new(Work::default()));
+    let enough = || work.lock().expect("the work").cases >= cases;
+    std::thread::scope(|scope| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = (0..processors).map(|_| {
+            scope.spawn(|| {
+                while !enough() {
+                    // Each graph has a seed of its own, so that a failure can be looked at alone.
+                    let seed = seed.wrapping_add(graphs.fetch_add(1, Ordering::Relaxed));
+                    let done = edit_one_graph(seed);
+                    work.lock().expect("the work").add(&done);
+                }
+            })
+        });
+        // A failure is told by its thread.
+        for thread in threads.collect::<Vec<_>>() {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
-    }
+    });
+    let (graphs, work) = (graphs.into_inner(), work.into_inner().expect("the work"));
     // Most of what an edit does not touch must be left out, else nothing is won.
     let Work { computed, confirmed, reused, left_out, .. } = work;
-    let text = format!("seed {seed}: {graphs} graphs, {work:?}\n");
-    std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).expect("written");
+    tell(&format!("seed {seed}: {graphs} graphs, {work:?}\n"));
     let saved = left_out + (confirmed + reused) as u64;
     assert!(
         saved * 2 > computed as u64,
