@@ -45,6 +45,8 @@ fn is_known(project: &Project) -> bool {
 fn quiet() -> Project {
     let project = Project::new(PROJECT);
     std::thread::sleep(Duration::from_millis(100));
+    project.ok(&["materialize"]);
+    assert!(is_known(&project), "it is remembered after the first run");
     project.ok(&["partitions", "add", "kinds", "a"]);
     project.ok(&["materialize"]);
     assert!(is_known(&project), "it is remembered after the run");

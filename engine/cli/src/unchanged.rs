@@ -32,8 +32,8 @@ pub(crate) struct Unchanged {
     root: PathBuf,
     home: PathBuf,
     began: i64,
-    /// How often the instance has changed.
-    pub(crate) changes: i64,
+    /// How often the instance has changed, if there is one yet.
+    pub(crate) changes: Option<i64>,
     request: String,
 }
 
@@ -58,7 +58,7 @@ impl Unchanged {
             return None;
         }
         let (root, home) = context.project_folder()?;
-        let changes = Instance::changes(&home).await?;
+        let changes = Instance::changes(&home).await;
         let request = format!("{request:?} {:?}", context.variables());
         Some(Self { root, home, began: SystemClock.now(), changes, request })
     }
@@ -67,21 +67,21 @@ impl Unchanged {
     pub(crate) fn nothing_to_do(&self) -> Option<u64> {
         let memo: Memo = serde_json::from_slice(&fs::read(self.path()).ok()?).ok()?;
         let is_over = memo.until.is_some_and(|until| until <= self.began);
-        let state = self.state(&memo.sources, self.changes).ok()?;
+        let state = self.state(&memo.sources, self.changes?).ok()?;
         (!is_over && state.hash == memo.state).then_some(memo.fresh)
     }
 
     /// Remembers that a plan of the request has nothing to do, which was put together when the instance
     /// had changed `since` times.
-    pub(crate) async fn remember(&self, engine: &Engine, plan: &Plan, since: i64) {
+    pub(crate) async fn remember(&self, engine: &Engine, plan: &Plan, since: Option<i64>) {
         // What a project warns of is told each time.
         if !plan.is_empty() || plan.fresh == 0 || !engine.resolved.warnings.is_empty() {
             return;
         }
-        let now = Instance::changes(&self.home).await;
-        let (Some((sources, until)), true) = (outside(engine), now == Some(since)) else { return };
-        let Ok(state) = self.state(&sources, since) else { return };
-        if state.newest > self.began - RACY_MICROS {
+        let Some(changes) = Instance::changes(&self.home).await else { return };
+        let Some((sources, until)) = outside(engine) else { return };
+        let Ok(state) = self.state(&sources, changes) else { return };
+        if since != Some(changes) || state.newest > self.began - RACY_MICROS {
             return;
         }
         let memo = Memo { state: state.hash, sources, until, fresh: plan.fresh };
@@ -94,7 +94,7 @@ impl Unchanged {
 
     /// The same after a run, which may have left nothing to do.
     pub(crate) async fn remember_after_run(&self, engine: &Engine, request: &PlanRequest) {
-        let Some(since) = Instance::changes(&self.home).await else { return };
+        let since = Instance::changes(&self.home).await;
         if let Ok(plan) = engine.plan_request(request).await {
             self.remember(engine, &plan, since).await;
         }
