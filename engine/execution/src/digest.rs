@@ -20,7 +20,6 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Odd, so that it can be undone, with bits everywhere: the multiplier of the generator of 128 bits of
 /// O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms" (2014).
@@ -111,7 +110,7 @@ pub(crate) fn rows(columns: &[&[u128]], count: usize) -> Vec<u128> {
     }
     // A sum of sums would be the same for values that change places between rows.
     for row in &mut rows {
-        *row = xxh3_128(&row.to_le_bytes());
+        *row = values::mixed_wide(*row);
     }
     rows
 }

@@ -4,8 +4,9 @@
 //! The two zeros of floating-point numbers are told apart, since `1 / x` tells them apart; the many ways
 //! to write that something is not a number are not.
 //!
-//! What has no more than eight bytes is mixed by a bijection, which is several times faster than a hash
-//! and never gives two values the same; what has more is hashed with 128 bits.
+//! What has no more than eight bytes, and texts of no more than twelve, are mixed by a bijection, which is
+//! several times faster than a hash and never gives two values the same; what has more is hashed with
+//! 128 bits.
 
 use std::sync::Arc;
 
@@ -30,6 +31,30 @@ fn mix(bits: u64) -> u64 {
 fn mixed(bits: u64) -> u128 {
     mix(bits).into()
 }
+
+/// The same of 128 bits: each half depends on all of them or on its own, so that it can be undone.
+#[expect(clippy::cast_possible_truncation, reason = "they are halves")]
+pub(super) fn mixed_wide(bits: u128) -> u128 {
+    let (low, high) = (bits as u64, (bits >> 64) as u64);
+    let low = mix(low);
+    let high = mix(high ^ low.rotate_left(32));
+    u128::from(low) | u128::from(high) << 64
+}
+
+/// A text as a view of Arrow has it, if it is short enough to stand in one: its length and its bytes.
+#[expect(clippy::cast_possible_truncation, reason = "it is not longer than twelve")]
+fn of_text(text: &[u8]) -> u128 {
+    if text.len() > INLINE {
+        return xxh3_128(text);
+    }
+    let mut view = [0; 16];
+    view[0] = text.len() as u8;
+    view[4..4 + text.len()].copy_from_slice(text);
+    mixed_wide(u128::from_le_bytes(view))
+}
+
+/// Bytes of a text that stand in its view.
+const INLINE: usize = 12;
 
 /// The hashes of a column, row by row.
 pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
@@ -73,11 +98,20 @@ pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
 
 fn of_bytes<T: ByteArrayType>(column: &GenericByteArray<T>) -> Vec<u128> {
     // The value below a null is some value, whose hash is replaced.
-    (0..column.len()).map(|row| xxh3_128(column.value(row).as_ref())).collect()
+    (0..column.len()).map(|row| of_text(column.value(row).as_ref())).collect()
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the length is in the first four bytes")]
 fn of_views<T: ByteViewType + ?Sized>(column: &GenericByteViewArray<T>) -> Vec<u128> {
-    (0..column.len()).map(|row| xxh3_128(column.value(row).as_ref())).collect()
+    let views = column.views().iter().enumerate();
+    let hash = |(row, view): (usize, &u128)| {
+        if (*view as u32) as usize > INLINE {
+            xxh3_128(column.value(row).as_ref())
+        } else {
+            mixed_wide(*view)
+        }
+    };
+    views.map(hash).collect()
 }
 
 fn of_fixed(column: &FixedSizeBinaryArray) -> Vec<u128> {

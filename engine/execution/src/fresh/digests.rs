@@ -13,7 +13,7 @@ use crate::Engine;
 use crate::digest::{Digest, digest_where, plain_type};
 
 /// Digests that are computed otherwise are others.
-const DIGEST_FORMAT: &str = "2;";
+const DIGEST_FORMAT: &str = "3;";
 
 /// Version, partition and scan.
 type Key = (Version, String, String);
