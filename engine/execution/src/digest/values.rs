@@ -4,9 +4,8 @@
 //! The two zeros of floating-point numbers are told apart, since `1 / x` tells them apart; the many ways
 //! to write that something is not a number are not.
 //!
-//! What has no more than eight bytes, and texts of no more than twelve, are mixed by a bijection, which is
-//! several times faster than a hash and never gives two values the same; what has more is hashed with
-//! 128 bits.
+//! Numbers, and texts of no more than twelve bytes, are mixed by a bijection, which is several times faster
+//! than a hash and never gives two values the same; what is longer is hashed with 128 bits.
 
 use std::sync::Arc;
 
@@ -42,15 +41,12 @@ pub(super) fn mixed_wide(bits: u128) -> u128 {
 }
 
 /// A text as a view of Arrow has it, if it is short enough to stand in one: its length and its bytes.
-#[expect(clippy::cast_possible_truncation, reason = "it is not longer than twelve")]
 fn of_text(text: &[u8]) -> u128 {
     if text.len() > INLINE {
         return xxh3_128(text);
     }
-    let mut view = [0; 16];
-    view[0] = text.len() as u8;
-    view[4..4 + text.len()].copy_from_slice(text);
-    mixed_wide(u128::from_le_bytes(view))
+    let bytes = text.iter().rev().fold(0_u128, |bytes, byte| bytes << 8 | u128::from(*byte));
+    mixed_wide(bytes << 32 | text.len() as u128)
 }
 
 /// Bytes of a text that stand in its view.
@@ -86,7 +82,7 @@ pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
             None => return of_rows(column),
         },
     };
-    if let Some(nulls) = column.nulls() {
+    if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
         for (hash, valid) in hashes.iter_mut().zip(nulls) {
             if !valid {
                 *hash = NULL;
@@ -128,7 +124,7 @@ fn of_width(column: &ArrayRef, width: usize) -> Vec<u128> {
         2 => of_chunks(bytes, count, |value| mixed(u16::from_le_bytes(value).into())),
         4 => of_chunks(bytes, count, |value| mixed(u32::from_le_bytes(value).into())),
         8 => of_chunks(bytes, count, |value| mixed(u64::from_le_bytes(value))),
-        16 => of_chunks::<16>(bytes, count, |value| xxh3_128(&value)),
+        16 => of_chunks(bytes, count, |value| mixed_wide(u128::from_le_bytes(value))),
         _ => bytes.chunks_exact(width).take(count).map(xxh3_128).collect(),
     }
 }
