@@ -24,6 +24,7 @@ mod partitioned;
 mod partitions;
 mod postgres;
 mod python;
+mod random_graphs;
 mod resources;
 mod rust_assets;
 mod s3;

@@ -118,7 +118,7 @@ pub(crate) enum Command {
     },
     /// Show whether an asset is fresh, and why not
     Why {
-        /// The asset
+        /// The asset, or partitions of it as `ASSET[SET]`
         #[arg(required_unless_present = "if_column_changes")]
         asset: Option<String>,
         /// Show instead what would run if the values of a column changed, such as `staging.orders.amount`

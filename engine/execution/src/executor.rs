@@ -3,6 +3,7 @@
 mod confirm;
 mod expand;
 mod hooks;
+mod inputs;
 mod publish;
 mod resources;
 mod run;

@@ -22,8 +22,12 @@ pub(crate) async fn why(
     format: Format,
 ) -> CommandResult {
     let engine = context.engine().await?;
+    // Steps have such names as well.
+    let named = asset.strip_suffix(']').and_then(|named| named.split_once('['));
+    let (asset, set) = named.map_or((asset, None), |(asset, set)| (asset, Some(set.to_owned())));
+    let sets = partitions.partitions.iter().cloned().chain(set);
+    let set = expression(&PartitionArgs { partitions: sets.collect() })?;
     let key = find(&engine, asset)?.asset.key.clone();
-    let set = expression(partitions)?;
     let why = engine.why(&key, set.as_ref()).await.map_err(|e| fail(&e))?;
     match format {
         Format::Table => print(&told(&why))?,

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::confirm::{parts_of, without};
 use super::hooks::run_hooks;
-use super::run::{Inputs, Run};
+use super::inputs::Inputs;
+use super::run::Run;
 use crate::attempt::{AttemptInput, Written, attempt};
 use crate::catalog::Part;
 use crate::checks::Evaluated;
