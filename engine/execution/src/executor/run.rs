@@ -264,9 +264,11 @@ impl Run {
         let Some(current) = &node.current else {
             return Ok(Some(Known::new(now)));
         };
-        let is_cut = node.partitions.is_some();
-        let candidate =
-            Candidate { consumes, now: &now, needed: &needed, current, is_cut, is_settled: true };
+        // What it waits for has ended.
+        let candidate = Candidate {
+            is_settled: true,
+            ..Candidate::of(node, consumes, (&now, &needed), current)
+        };
         let made = engine.made(current.values().copied()).await?;
         let fresh = engine.fresh(&candidate, &made, true).await?.fresh;
         let piece = node.partitions.as_deref();

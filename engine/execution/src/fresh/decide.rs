@@ -9,6 +9,7 @@ use arrowsmith_io_manager::Version;
 use super::digests::Digests;
 use super::provenance::{Held, held, moved};
 use super::{Consumes, Needed};
+use crate::node::Node;
 use crate::{Engine, Result};
 
 /// A step that may not have to be computed.
@@ -178,6 +179,19 @@ impl Difference {
             Self::Key((asset, _)) => Some(format!("it reads other partitions of `{asset}`")),
             Self::Versions(_) => None,
         }
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// A node as it stands before anything runs.
+    pub(crate) fn of(
+        node: &Node,
+        consumes: &'a Consumes,
+        (now, needed): (&'a Provenance, &'a [Needed<'a>]),
+        current: &'a BTreeMap<u32, Version>,
+    ) -> Self {
+        let (is_cut, is_settled) = (node.partitions.is_some(), node.waits_for().is_empty());
+        Self { consumes, now, needed, current, is_cut, is_settled }
     }
 }
 

@@ -186,15 +186,7 @@ impl Engine {
             causes.push(unknown("the state of a source that it reads is not known"));
             return Ok(());
         };
-        let is_cut = node.partitions.is_some();
-        let candidate = Candidate {
-            consumes,
-            now: &now,
-            needed: &needed,
-            current,
-            is_cut,
-            is_settled: node.waits_for().is_empty(),
-        };
+        let candidate = Candidate::of(node, consumes, (&now, &needed), current);
         let known = self.made(current.values().copied()).await?;
         let now_held = held(&now);
         let mut looked = Looked::default();

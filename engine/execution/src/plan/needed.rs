@@ -41,15 +41,7 @@ impl Planner<'_> {
         // A source that cannot be asked is told by the step that reads it.
         let Ok(Some((now, needed))) = found else { return Ok(none) };
         let Some(current) = &node.current else { return Ok(none) };
-        let is_cut = node.partitions.is_some();
-        let candidate = Candidate {
-            consumes,
-            now: &now,
-            needed: &needed,
-            current,
-            is_cut,
-            is_settled: node.waits_for().is_empty(),
-        };
+        let candidate = Candidate::of(node, consumes, (&now, &needed), current);
         self.engine.fresh(&candidate, &self.made_of, false).await
     }
 }
