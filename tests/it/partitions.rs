@@ -27,6 +27,30 @@ fn texts(windows: TimeWindows, now: &str) -> Vec<String> {
     keys.texts(&keys.all())
 }
 
+/// Until the next tick there are the windows that there are now, also where the clock is set.
+#[test]
+fn no_window_comes_to_be_before_the_next_tick() {
+    let zone = "America/New_York";
+    for windows in [
+        windows(Cadence::Hourly { minute: 15 }, "2025-10-30", zone),
+        windows(Cadence::Daily, "2025-02-01", zone),
+        windows(Cadence::Weekly, "2025-02-01", zone),
+        windows(Cadence::Monthly, "2025-02-01", zone),
+        windows(Cadence::cron("30 2 * * *").expect("a cadence"), "2025-02-01", zone),
+    ] {
+        for now in ["2025-03-09T06:59:59Z", "2025-11-02T05:15:00Z", "2025-11-02T06:14:59Z"] {
+            let now: Timestamp = now.parse().expect("a moment");
+            let next = windows.next_tick(now).expect("a tick");
+            let before = next - jiff::SignedDuration::from_micros(1);
+            assert!(next > now);
+            assert_eq!(windows.windows(before), windows.windows(now), "{windows} at {now}");
+        }
+    }
+    let end = Some(TimeWindows::parse_moment("2025-01-03").expect("a date"));
+    let ended = TimeWindows { end, ..windows(Cadence::Daily, "2025-01-01", "UTC") };
+    assert_eq!(ended.next_tick("2025-01-04T00:00:00Z".parse().expect("a moment")), None);
+}
+
 #[test]
 fn the_last_window_has_ended_and_an_offset_adds_more() {
     let daily = || windows(Cadence::Daily, "2025-01-01", "UTC");

@@ -101,6 +101,20 @@ fn whatever_changes_is_noticed() {
     }
 }
 
+/// An editor's lock file points nowhere, and hides nothing of what comes after it.
+#[cfg(unix)]
+#[test]
+fn a_link_that_points_nowhere_hides_no_change() {
+    let project = Project::new(PROJECT);
+    let lock = project.path().join("assets/.#customers.sql");
+    std::os::unix::fs::symlink("somebody@somewhere.1", lock).expect("a link");
+    std::thread::sleep(Duration::from_millis(100));
+    project.ok(&["materialize"]);
+    assert!(is_known(&project));
+    project.write("assets/orders.sql", "select id from raw.orders");
+    assert_eq!(project.run(&["plan", "--exit-code"]).code, 4);
+}
+
 /// The same content is the same state, where that is asked for; elsewhere the time decides.
 #[test]
 fn a_file_that_is_written_again_is_another_unless_its_content_counts() {

@@ -79,7 +79,7 @@ impl Unchanged {
             return;
         }
         let Some(changes) = Instance::changes(&self.home).await else { return };
-        let Some((sources, until)) = outside(engine) else { return };
+        let Some((sources, until)) = outside(engine, self.began) else { return };
         let Ok(state) = self.state(&sources, changes) else { return };
         if since != Some(changes) || state.newest > self.began - RACY_MICROS {
             return;
@@ -133,18 +133,18 @@ impl Unchanged {
     }
 }
 
-/// Files of sources, and when the next partition comes to be; `None` if what a source holds cannot be
-/// seen from outside.
-fn outside(engine: &Engine) -> Option<(Vec<PathBuf>, Option<i64>)> {
+/// Files of sources, and when the next partition after a moment comes to be; `None` if what a source
+/// holds cannot be seen from outside.
+fn outside(engine: &Engine, began: i64) -> Option<(Vec<PathBuf>, Option<i64>)> {
     let (mut sources, mut until) = (Vec::new(), None::<i64>);
-    let now = jiff::Timestamp::from_microsecond(engine.now()).ok()?;
+    let began = jiff::Timestamp::from_microsecond(began).ok()?;
     for resolved in engine.resolved.assets.values() {
         if let Body::External(source) = &resolved.asset.body {
             sources.push(source.local_path()?);
         }
         for dimension in resolved.asset.partitions.iter().flat_map(|of| &of.dimensions) {
             if let DimensionKind::Time(windows) = &dimension.kind {
-                let next = windows.next_tick(now).map(jiff::Timestamp::as_microsecond);
+                let next = windows.next_tick(began).map(jiff::Timestamp::as_microsecond);
                 until = match (until, next) {
                     (Some(until), Some(next)) => Some(until.min(next)),
                     (until, next) => until.or(next),
@@ -182,12 +182,12 @@ impl State {
     }
 
     fn add_if_there(&mut self, path: &Path) -> io::Result<()> {
-        match self.add_all(path) {
+        match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.add(b"not there");
                 Ok(())
             }
-            done => done,
+            _ => self.add_all(path),
         }
     }
 
@@ -209,7 +209,8 @@ impl State {
         if self.files > FILES_MAX {
             return Err(io::Error::other("too many files"));
         }
-        let found = fs::metadata(path)?;
+        // A link that points nowhere, such as an editor's lock, is all that there is of it.
+        let found = fs::metadata(path).or_else(|_| fs::symlink_metadata(path))?;
         let changed = changed_micros(&found);
         self.newest = self.newest.max(changed);
         self.add(path.as_os_str().as_encoded_bytes());

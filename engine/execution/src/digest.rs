@@ -3,8 +3,8 @@
 //! A row is hashed as a whole, over exactly the columns that are looked at: digests of single columns
 //! could not tell {(1, x), (2, y)} from {(1, y), (2, x)}. The hash of a row is made of one hash for each
 //! of its values, so that a value is hashed once for all who look at it. The hashes of rows are summed
-//! modulo 2^128, so that the order of rows does not matter and digests of parts can be added. The hash
-//! is XXH3 with 128 bits, which does not withstand somebody who looks for collisions.
+//! modulo 2^128, so that the order of rows does not matter and digests of parts can be added. None of it
+//! withstands somebody who looks for collisions, who would gain nothing by them.
 
 mod values;
 
