@@ -61,6 +61,11 @@ pub mod execution {
     pub use arrowsmith_execution::*;
 }
 
+/// Schedules, sensors and the run queue without the command line.
+pub mod daemon {
+    pub use arrowsmith_daemon::*;
+}
+
 /// Resources that ship with it.
 pub mod resources {
     pub use arrowsmith_resources::*;
@@ -72,7 +77,8 @@ pub mod prelude {
         Asset, AssetContext, AssetKey, BackfillPolicy, BoxError, Cadence, Columns, Config, Date,
         Decimal, DynamicHandle, DynamicOutputs, FunctionAsset, Graph, Handle, Hook, Job, Literal,
         Nothing, OpContext, PartitionMapping, Partitions, RecordBatches, Repository, Resource,
-        ResourceDefinition, ResourceType, Resources, RetryRequested, Table, TimeWindows, Timestamp,
+        ResourceDefinition, ResourceType, Resources, RetryRequested, RunRequest, RunTarget,
+        Schedule, Sensor, SensorContext, SensorResult, Table, TickResult, TimeWindows, Timestamp,
         Unset, asset, assets, graph, op, sql_asset, sql_project,
     };
     pub use datafusion::dataframe::DataFrame;

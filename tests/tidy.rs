@@ -33,15 +33,17 @@ const LAYERS: &[(&str, &[&str])] = &[
             "io-postgres",
         ],
     ),
+    ("arrowsmith-daemon", &["definitions", "execution", "instance", "io-manager"]),
     ("arrowsmith-resources", &["definitions", "io-manager"]),
     (
         "arrowsmith-cli",
-        &["definitions", "execution", "instance", "sql", "io-manager", "io-parquet"],
+        &["daemon", "definitions", "execution", "instance", "sql", "io-manager", "io-parquet"],
     ),
     (
         "arrowsmith",
         &[
             "cli",
+            "daemon",
             "definitions",
             "execution",
             "instance",

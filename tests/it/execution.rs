@@ -385,7 +385,7 @@ async fn a_version_is_either_reused_or_removed() {
             assert_eq!(publish(&instance, &attempt).await, Published::Yes);
             versions.push(attempt.version);
             let status = RunStatus::Success;
-            let end = EndRun { run_id, status, error: None, at };
+            let end = EndRun { run_id, status, error: None, crashed: false, at };
             instance.end_run(end).await.expect("ended");
         }
         // The first is current again, so only the second may go.

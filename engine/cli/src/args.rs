@@ -1,10 +1,14 @@
 //! The command line's grammar.
 
+mod operate;
+
 use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use operate::{DaemonCommand, LaunchArgs, ScheduleCommand, SensorCommand, TicksArgs};
 
 /// Software-defined assets on Apache Arrow.
 #[derive(Debug, Parser)]
@@ -22,6 +26,9 @@ pub(crate) struct Arguments {
     /// Say only what went wrong
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// How to write log lines to standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "ARROWSMITH_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
@@ -41,6 +48,12 @@ pub(crate) enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 impl Color {
@@ -150,9 +163,18 @@ pub(crate) enum Command {
     /// Look at jobs and run them
     #[command(subcommand)]
     Job(JobCommand),
-    /// Look at runs, and run them again
+    /// Look at runs, queue them, stop them, and run them again
     #[command(subcommand)]
     Run(RunCommand),
+    /// Look at schedules, and start and stop them
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Look at sensors, and start and stop them
+    #[command(subcommand)]
+    Sensor(SensorCommand),
+    /// Let the repository work by itself
+    #[command(subcommand)]
+    Daemon(DaemonCommand),
     /// Show the head of a table, its columns and its statistics
     Show {
         /// The asset
@@ -474,6 +496,23 @@ pub(crate) enum RunCommand {
         select: Option<String>,
         #[command(flatten)]
         options: RunArgs,
+    },
+    /// Queue a run, which a daemon carries out
+    Launch(LaunchArgs),
+    /// Ask a run to stop, wherever it goes on, and wait until it has
+    Terminate {
+        /// Its id, the beginning or end of it, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        /// Only ask
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Carry out a run of the queue in this process, as the daemon lets its processes do
+    #[command(hide = true)]
+    Execute {
+        /// Its id
+        run: String,
     },
     /// Show what happened in a run, with the log lines of its steps
     Logs {

@@ -4,10 +4,13 @@ mod asset;
 mod backfill;
 mod bench;
 mod check;
+mod daemon;
 mod explain;
 mod init;
 mod instance;
+mod instigators;
 mod job;
+mod launch;
 mod lineage;
 mod maintain;
 mod materialize;
@@ -15,6 +18,8 @@ mod partitions;
 mod plan;
 mod query;
 mod run;
+mod schedule;
+mod sensor;
 mod show;
 mod signals;
 mod test;
@@ -70,6 +75,9 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             verify::verify(context, &selection, sample, &partitions, format.format).await
         }
         Command::Run(command) => run::run(context, command).await,
+        Command::Schedule(command) => schedule::schedule(context, command).await,
+        Command::Sensor(command) => sensor::sensor(context, command).await,
+        Command::Daemon(command) => daemon::daemon(context, command).await,
         Command::Show { asset, limit, partitions, format } => {
             show::show(context, &asset, limit, &partitions, format.format).await
         }

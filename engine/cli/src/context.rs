@@ -1,17 +1,22 @@
 //! What every command works with: the project, its home, and an open engine.
 
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{Diagnostic, LoadOptions, Repository};
-use arrowsmith_execution::{Engine, EngineOptions, Error, ProjectError, RunLogs};
+use arrowsmith_execution::{
+    Clock, Engine, EngineOptions, Error, ProjectError, RunLogs, SystemClock,
+};
+use arrowsmith_instance::{Instance, RunId};
 use arrowsmith_sql::{PROJECT_FILE, find_project, home_of, sql_project};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Command, DaemonCommand, LogFormat};
 use crate::diagnostics::{report, summary};
 use crate::exit::exit_of;
 use crate::{Exit, output};
@@ -33,7 +38,9 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(arguments: &mut Arguments, repository: Option<Repository>) -> Self {
         let logs = RunLogs::default();
-        start_tracing(arguments.verbose, &logs);
+        let is_daemon = matches!(arguments.command, Command::Daemon(DaemonCommand::Run { .. }));
+        let level = arguments.verbose + u8::from(is_daemon && !arguments.quiet);
+        start_tracing(level, is_daemon, arguments.log_format, &logs);
         Self {
             project: arguments.project.take(),
             variables: std::mem::take(&mut arguments.variables),
@@ -71,6 +78,20 @@ impl Context {
         Some((root, home))
     }
 
+    /// What another process of this program has to be told to see the same project.
+    pub(crate) fn again(&self) -> Vec<OsString> {
+        let root = self.project.clone().or_else(|| self.find_project().ok());
+        let root = root.and_then(|root| std::path::absolute(root).ok());
+        let project = root.into_iter().flat_map(|root| ["--project".into(), root.into_os_string()]);
+        let variables = self.variables.iter();
+        let variables =
+            variables.flat_map(|(name, value)| ["--var".into(), format!("{name}={value}").into()]);
+        if self.repository.is_some() && self.project.is_none() {
+            return variables.collect();
+        }
+        project.chain(variables).collect()
+    }
+
     /// The variables that were given.
     pub(crate) fn variables(&self) -> &[(String, String)] {
         &self.variables
@@ -100,6 +121,28 @@ impl Context {
         self.open(|options| options).await
     }
 
+    /// The engine of a process that carries out one run of the queue.
+    pub(crate) async fn engine_of_run(&self) -> CommandResult<Arc<Engine>> {
+        self.open(|options| EngineOptions { has_own_process: true, ..options }).await
+    }
+
+    /// The instance alone, of a project that need not be sound.
+    pub(crate) async fn instance(&self) -> CommandResult<Instance> {
+        let (_, options) = self.repository()?;
+        let told = |error: arrowsmith_instance::Error| fail(&error.into());
+        let instance = Instance::open(&options.home).await.map_err(told)?;
+        tell_recovered(&instance.recover(SystemClock.now()).await.map_err(told)?);
+        Ok(instance)
+    }
+
+    /// The repository, and what its engine is opened with.
+    pub(crate) fn engine_options(&self) -> CommandResult<(Repository, EngineOptions)> {
+        let (repository, load) = self.repository()?;
+        let home = load.home.clone();
+        let options = EngineOptions { load, logs: self.logs.clone(), ..EngineOptions::new(home) };
+        Ok((repository, options))
+    }
+
     /// The engine of a command that runs nothing that is to be remembered.
     pub(crate) async fn engine_without_instance(&self) -> CommandResult<Arc<Engine>> {
         self.open(EngineOptions::without_instance).await
@@ -123,22 +166,14 @@ impl Context {
         &self,
         adjust: impl FnOnce(EngineOptions) -> EngineOptions,
     ) -> CommandResult<Arc<Engine>> {
-        let (repository, load) = self.repository()?;
-        let home = load.home.clone();
-        let options = EngineOptions { load, logs: self.logs.clone(), ..EngineOptions::new(home) };
+        let (repository, options) = self.engine_options()?;
         let options = adjust(options);
         match Engine::open(&repository, options).await {
             Ok(engine) => {
                 if !self.quiet {
                     report(&engine.resolved.warnings);
                 }
-                for run in &engine.recovered {
-                    output::note(&format!(
-                        "run {} ended without a word and now counts as failed; what it had \
-                         published stays",
-                        run.short()
-                    ));
-                }
+                tell_recovered(&engine.recovered);
                 Ok(Arc::new(engine))
             }
             Err(ProjectError::Problems(problems)) => {
@@ -148,6 +183,15 @@ impl Context {
             }
             Err(ProjectError::Engine(error)) => Err(fail(&error)),
         }
+    }
+}
+
+fn tell_recovered(runs: &[RunId]) {
+    for run in runs {
+        output::note(&format!(
+            "run {} ended without a word and now counts as failed; what it had published stays",
+            run.short()
+        ));
     }
 }
 
@@ -180,9 +224,10 @@ pub(crate) fn fail(error: &Error) -> Exit {
     }
 }
 
-fn start_tracing(verbose: u8, logs: &RunLogs) {
+fn start_tracing(verbose: u8, is_daemon: bool, format: LogFormat, logs: &RunLogs) {
     let default = match verbose {
         0 => "off",
+        1 if is_daemon => "warn,arrowsmith=info,arrowsmith_daemon=info,arrowsmith_cli=info",
         1 => "warn,arrowsmith=debug",
         _ => "info,arrowsmith=trace",
     };
@@ -193,7 +238,12 @@ fn start_tracing(verbose: u8, logs: &RunLogs) {
         .with_target("arrowsmith", LevelFilter::DEBUG)
         .with_target("sqlx", LevelFilter::WARN)
         .with_target("datafusion", LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let is_shown = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_shown);
+    let lines = match format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    };
     let started =
         tracing_subscriber::registry().with(logs.clone().with_filter(kept)).with(lines).try_init();
     // A binary that has its own subscriber keeps it.

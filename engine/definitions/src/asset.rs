@@ -423,9 +423,7 @@ impl Asset {
     #[must_use]
     #[track_caller]
     pub fn here(mut self) -> Self {
-        let caller = std::panic::Location::caller();
-        self.place =
-            Some(Place::point(caller.file(), caller.line() as usize, caller.column() as usize));
+        self.place = Some(Place::caller());
         self
     }
 

@@ -50,6 +50,8 @@ codes! {
     Job = "AS0110";
     /// A unit test is of no asset, or its rows do not fit.
     UnitTest = "AS0111";
+    /// A schedule, sensor or setting of the daemon is wrong.
+    Schedule = "AS0112";
     /// The SQL text cannot be parsed.
     Syntax = "AS0201";
     /// The file is not exactly one query.
@@ -177,6 +179,13 @@ impl Place {
     pub fn point(file: impl AsRef<Path>, line: usize, column: usize) -> Self {
         let start = Position { line, column };
         Self { file: file.as_ref().into(), start, end: start }
+    }
+
+    /// The place in the source of a program that calls this, or the tracked caller of it.
+    #[track_caller]
+    pub fn caller() -> Self {
+        let caller = std::panic::Location::caller();
+        Self::point(caller.file(), caller.line() as usize, caller.column() as usize)
     }
 }
 

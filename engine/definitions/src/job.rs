@@ -53,8 +53,6 @@ impl Job {
 
     #[track_caller]
     fn new(name: String, target: JobTarget) -> Self {
-        let caller = std::panic::Location::caller();
-        let place = Place::point(caller.file(), caller.line() as usize, caller.column() as usize);
         Self {
             name,
             description: None,
@@ -64,7 +62,7 @@ impl Job {
             hooks: Vec::new(),
             max_concurrent: None,
             retry: None,
-            place: Some(place),
+            place: Some(Place::caller()),
         }
     }
 

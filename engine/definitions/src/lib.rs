@@ -35,6 +35,7 @@ mod key;
 mod lineage;
 mod logger;
 mod materialized;
+mod operations;
 mod ops;
 mod partition;
 mod policy;
@@ -43,7 +44,10 @@ mod reference;
 mod repository;
 mod resolve;
 mod resource;
+mod run_request;
+mod schedule;
 mod selection;
+mod sensor;
 
 mod unit_test;
 
@@ -75,6 +79,9 @@ pub use key::{AssetKey, InvalidKey};
 pub use lineage::{Affected, ColumnLineage, ColumnOf, Influence, LineageEdge};
 pub use logger::{Logger, USER_FIELDS};
 pub use materialized::{HardDeletes, Materialized, SchemaChange, Snapshot};
+pub use operations::{
+    Channel, Launcher, Notification, Occasion, Operations, RetryStrategy, TagLimit, TagValues,
+};
 pub use ops::{
     DynamicHandle, DynamicOutputs, Emitted, FlatGraph, FlatInput, FlatNode, FlatSource, Graph,
     GraphInput, GraphInputs, GraphNode, GraphOutput, Handle, Handles, IntoInput, Literal, NodeBody,
@@ -93,9 +100,17 @@ pub use reference::AssetReference;
 pub use repository::{
     Definitions, IoManagerChoice, IoManagerSettings, Limits, LoadOptions, Loader, Repository,
 };
-pub use resolve::{IoManagers, Resolved, ResolvedAsset, ResolvedInput};
+pub use resolve::{IoManagers, Resolved, ResolvedAsset, ResolvedInput, ResolvedSchedule};
 pub use resource::{Made, Resource, ResourceDefinition, ResourceNeed, ResourceType, Resources};
+pub use run_request::{RunRequest, RunTarget};
+pub use schedule::{
+    Schedule, ScheduleCadence, ScheduleContext, ScheduleFunction, TickResult, Ticks,
+};
 pub use selection::{Selection, SelectionError};
+pub use sensor::{
+    AssetEvent, AssetEventFunction, AssetSensor, FileSensor, Happenings, RunEnd, RunEvent,
+    RunEventFunction, RunSensor, Sensor, SensorContext, SensorFunction, SensorKind, SensorResult,
+};
 pub use unit_test::{Given, ResolvedUnitTest, UnitTest};
 
 pub use arrowsmith_io_manager::nearest;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use arrowsmith_io_manager::{IoManager, Options};
 
-use crate::{Asset, AssetKey, Code, Diagnostic, Job, Place, ResourceDefinition, UnitTest};
+use crate::{
+    Asset, AssetKey, Code, Diagnostic, Job, Operations, Place, ResourceDefinition, Schedule,
+    Sensor, UnitTest,
+};
 
 /// A collection of definitions, loaded as a unit by the command line, the web UI and the daemon.
 ///
@@ -25,6 +28,12 @@ pub struct Repository {
     pub loaders: Vec<Arc<dyn Loader>>,
     /// In the order of definition.
     pub jobs: Vec<Job>,
+    /// In the order of definition.
+    pub schedules: Vec<Schedule>,
+    /// In the order of definition.
+    pub sensors: Vec<Sensor>,
+    /// How its daemon works.
+    pub operations: Option<Operations>,
     /// In the order of definition.
     pub unit_tests: Vec<UnitTest>,
     /// By name.
@@ -171,6 +180,13 @@ impl Repository {
         self
     }
 
+    /// The repository with settings for its daemon.
+    #[must_use]
+    pub fn with_operations(mut self, operations: Operations) -> Self {
+        self.operations = Some(operations);
+        self
+    }
+
     /// The repository with limits for its runs.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -188,6 +204,18 @@ impl Definitions for Asset {
 impl Definitions for Job {
     fn add_to(self, repository: &mut Repository) {
         repository.jobs.push(self);
+    }
+}
+
+impl Definitions for Schedule {
+    fn add_to(self, repository: &mut Repository) {
+        repository.schedules.push(self);
+    }
+}
+
+impl Definitions for Sensor {
+    fn add_to(self, repository: &mut Repository) {
+        repository.sensors.push(self);
     }
 }
 
@@ -212,6 +240,8 @@ impl Definitions for Repository {
         repository.assets.extend(self.assets);
         repository.loaders.extend(self.loaders);
         repository.jobs.extend(self.jobs);
+        repository.schedules.extend(self.schedules);
+        repository.sensors.extend(self.sensors);
         repository.unit_tests.extend(self.unit_tests);
         repository.resources.extend(self.resources);
         repository.io_managers.extend(self.io_managers);
@@ -225,6 +255,9 @@ impl Definitions for Repository {
         }
         if repository.name.is_empty() {
             repository.name = self.name;
+        }
+        if repository.operations.is_none() {
+            repository.operations = self.operations;
         }
         if repository.limits == Limits::default() {
             repository.limits = self.limits;

@@ -2,6 +2,7 @@
 
 mod columns;
 mod graph;
+mod operate;
 mod partitions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,8 +14,9 @@ use arrowsmith_io_manager::IoManager;
 
 use crate::reference::{Found, KeyIndex};
 use crate::{
-    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, PartitionMapping,
-    Problems, Reads, Repository, ResolvedUnitTest, ResourceDefinition, Severity, nearest,
+    Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, Operations,
+    PartitionMapping, Problems, Reads, Repository, ResolvedUnitTest, ResourceDefinition, Schedule,
+    Sensor, Severity, Ticks, TimeWindows, nearest,
 };
 
 /// IO managers that are open, by name.
@@ -36,12 +38,29 @@ pub struct Resolved {
     /// By name.
     pub jobs: BTreeMap<String, Arc<Job>>,
     /// By name.
+    pub schedules: BTreeMap<String, Arc<ResolvedSchedule>>,
+    /// By name.
+    pub sensors: BTreeMap<String, Arc<Sensor>>,
+    /// How its daemon works.
+    pub operations: Operations,
+    /// By name.
     pub resources: BTreeMap<String, ResourceDefinition>,
     /// In the order of definition.
     pub unit_tests: Vec<ResolvedUnitTest>,
     /// Warnings.
     pub warnings: Vec<Diagnostic>,
     index: Arc<KeyIndex>,
+}
+
+/// A schedule whose ticks are known.
+#[derive(Debug, Clone)]
+pub struct ResolvedSchedule {
+    /// The definition.
+    pub schedule: Arc<Schedule>,
+    /// When it ticks.
+    pub ticks: Ticks,
+    /// What its partitions are, if each tick is for one.
+    pub windows: Option<TimeWindows>,
 }
 
 /// An asset whose inputs are found.
@@ -141,23 +160,29 @@ impl Repository {
         problems.extend(graph::backing_problems(self));
         let sound = |key: &AssetKey| resolved.get(key).filter(|_| !broken.contains(key));
         let unit_tests = self.sound_unit_tests(&index, sound, &mut problems);
-        let mut problems = Problems(problems);
-        problems.sort();
-        if problems.has_errors() {
-            return Err(problems);
-        }
-        Ok(Resolved {
+        let mut resolved = Resolved {
             name: self.name.clone(),
             root: self.root.clone(),
             graph,
             assets: resolved,
             io_managers: io_managers.clone(),
             jobs: self.jobs.iter().map(|job| (job.name.clone(), Arc::new(job.clone()))).collect(),
+            schedules: BTreeMap::new(),
+            sensors: BTreeMap::new(),
+            operations: self.operations.clone().unwrap_or_default(),
             resources: self.resources.clone(),
             unit_tests,
-            warnings: problems.0,
+            warnings: Vec::new(),
             index: Arc::new(index),
-        })
+        };
+        problems.extend(operate::add(self, &mut resolved));
+        let mut problems = Problems(problems);
+        problems.sort();
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        resolved.warnings = problems.0;
+        Ok(resolved)
     }
 
     fn sound_unit_tests<'a>(

@@ -14,7 +14,7 @@ use datafusion::prelude::SessionConfig;
 use tokio::sync::Semaphore;
 
 use crate::fresh::Scanned;
-use crate::memory::default_memory_bytes;
+use crate::memory::{default_memory_bytes, queries_share};
 use crate::{Clock, Error, Result, RunLogs, SystemClock, open_io_managers};
 
 /// How many consumers of memory are named when it is exhausted.
@@ -40,7 +40,7 @@ pub struct Engine {
     pub(crate) logs: RunLogs,
     /// What is read of each asset.
     pub(crate) scanned: Scanned,
-    pools: BTreeMap<String, Arc<Semaphore>>,
+    pub(crate) pools: BTreeMap<String, Arc<Semaphore>>,
 }
 
 /// What an engine is opened with.
@@ -56,6 +56,8 @@ pub struct EngineOptions {
     pub logs: RunLogs,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the process is there for one run of the queue, whose memory is limited.
+    pub has_own_process: bool,
 }
 
 impl EngineOptions {
@@ -67,6 +69,7 @@ impl EngineOptions {
             environment: "main".to_owned(),
             logs: RunLogs::default(),
             clock: Arc::new(SystemClock),
+            has_own_process: false,
         }
     }
 
@@ -108,7 +111,12 @@ impl Engine {
         let (repository, home) = (repository.load(&options.load), &options.load.home);
         let resolved = check_loaded(&repository, home).map_err(ProjectError::Problems)?;
         let limits = repository.limits;
-        let memory = limits.memory_bytes.unwrap_or_else(default_memory_bytes);
+        let mut memory = limits.memory_bytes.unwrap_or_else(default_memory_bytes);
+        if let Some(limit) =
+            resolved.operations.run_memory_bytes.filter(|_| options.has_own_process)
+        {
+            memory = memory.min(queries_share(limit));
+        }
         let session = Arc::new(session(memory).map_err(|source| Error::Session { source })?);
         let instance = match options.instance {
             Some(instance) => instance,
@@ -138,14 +146,14 @@ impl Engine {
         manager.ok_or_else(|| Error::NoIoManager { io_manager: name.to_owned() })
     }
 
-    /// The slots of a pool; one without a limit has none to wait for.
-    pub(crate) fn pool(&self, name: &str) -> Option<Arc<Semaphore>> {
-        self.pools.get(name).cloned()
-    }
-
     /// The time by the engine's clock, in microseconds since 1970-01-01 UTC.
     pub fn now(&self) -> arrowsmith_instance::TimeMicros {
         self.clock.now()
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The session in which steps plan and execute; its memory is shared by all of them.

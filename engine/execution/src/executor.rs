@@ -33,8 +33,10 @@ pub use verify::{Verdict, Verified};
 
 /// How long a run is believed to live without another word.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often it gives one.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often it looks whether it is to stop.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often it gives a word: with every so many looks.
+const RENEW_EVERY: u32 = 10;
 /// Steps that have computed and wait for their transaction; more than this wait for a slot.
 const PUBLISHING_MAX: usize = 1024;
 /// How long steps may take to notice that they are to stop.
@@ -54,6 +56,8 @@ pub struct RunOptions {
     pub tags: BTreeMap<String, String>,
     /// The backfill that the run is a part of.
     pub backfill: Option<BackfillId>,
+    /// The run of the queue that it is; a new one if it is open.
+    pub queued: Option<RunId>,
 }
 
 /// How a run ended.
@@ -86,7 +90,7 @@ impl Engine {
         cancel: CancellationToken,
         observer: Arc<dyn Observer>,
     ) -> Result<RunReport> {
-        let run_id = RunId(Uuid::now_v7());
+        let run_id = options.queued.unwrap_or_else(|| RunId(Uuid::now_v7()));
         let span = tracing::info_span!("run", run_id = %run_id);
         if let Some(path) = self.instance.log_path(run_id) {
             self.logs.open(run_id, &path);
@@ -140,7 +144,7 @@ impl Engine {
             Ok(ended) => (ended.status, ended.error.clone()),
             Err(error) => (RunStatus::Failure, Some(crate::error::chain(error))),
         };
-        self.instance.end_run(EndRun { run_id, status, error, at }).await?;
+        self.instance.end_run(EndRun { run_id, status, error, crashed: false, at }).await?;
         observer.notice(Progress::RunEnded { status });
         let elapsed = Duration::from_micros((at - began).try_into().unwrap_or_default());
         let ended = ended?;
@@ -214,6 +218,7 @@ impl Loop {
         let limit = engine.limits.run_timeout.unwrap_or(RUN_TIMEOUT);
         let mut timeout = engine.clock.sleep(limit);
         let mut heartbeat = engine.clock.sleep(HEARTBEAT);
+        let mut beats = 0_u32;
         loop {
             let wants_start = self.stopping.is_none() && !self.ready.is_empty();
             if !wants_start && self.tasks.is_empty() {
@@ -232,7 +237,7 @@ impl Loop {
                     // A step's own panics are caught in it; this is a fault of the executor.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
-                Ok(slot) = slots.acquire_owned(), if may_start => self.start(slot),
+                Ok(slot) = slots.acquire_owned(), if may_start => self.start(slot).await?,
                 // Another run may hold the pools, and nothing tells when it lets go.
                 () = engine.clock.sleep(POOL_POLL), if wants_start && self.pools_full => {
                     self.pools_full = false;
@@ -242,8 +247,15 @@ impl Loop {
                     timeout = engine.clock.sleep(RUN_TIMEOUT);
                 }
                 () = &mut heartbeat => {
-                    let lease_until = engine.clock.now() + micros(LEASE);
-                    engine.instance.renew(self.run.run_id, lease_until).await?;
+                    beats += 1;
+                    if beats.is_multiple_of(RENEW_EVERY) {
+                        let lease_until = engine.clock.now() + micros(LEASE);
+                        engine.instance.renew(self.run.run_id, lease_until).await?;
+                    }
+                    if !self.canceled && engine.instance.is_to_stop(self.run.run_id).await? {
+                        self.canceled = true;
+                        self.stop("it was asked to stop");
+                    }
                     heartbeat = engine.clock.sleep(HEARTBEAT);
                 }
                 () = engine.clock.sleep(STOP_GRACE), if self.stopping.is_some() => {
@@ -256,18 +268,13 @@ impl Loop {
     }
 
     /// Starts the ready step with the longest path whose pool has a slot.
-    fn start(&mut self, slot: OwnedSemaphorePermit) {
+    async fn start(&mut self, slot: OwnedSemaphorePermit) -> Result<()> {
         let mut waiting = Vec::new();
         while let Some((path, Reverse(at))) = self.ready.pop() {
             let step = self.run.step(at);
-            let pool = step.node.pool.as_deref().and_then(|pool| self.run.engine.pool(pool));
-            let pool = match pool.map(tokio::sync::Semaphore::try_acquire_owned) {
-                None => None,
-                Some(Ok(permit)) => Some(permit),
-                Some(Err(_)) => {
-                    waiting.push((path, Reverse(at)));
-                    continue;
-                }
+            let Some(pool) = self.run.engine.take_slot(self.run.run_id, &step).await? else {
+                waiting.push((path, Reverse(at)));
+                continue;
             };
             self.states[at] = Some(StepState::Running);
             let begun = self.begun.remove(&at);
@@ -275,10 +282,11 @@ impl Loop {
             let work = step::run_step(Arc::clone(&self.run), at, Held(slot, pool), begun);
             self.tasks.spawn(work.instrument(span));
             self.ready.extend(waiting);
-            return;
+            return Ok(());
         }
         self.pools_full = true;
         self.ready.extend(waiting);
+        Ok(())
     }
 
     fn stop(&mut self, reason: &str) {
@@ -293,6 +301,7 @@ impl Loop {
     async fn ended(&mut self, end: StepEnd) -> Result<()> {
         self.pools_full = false;
         self.states[end.at] = Some(end.state);
+        self.run.engine.free_slot(self.run.run_id, &self.run.step(end.at)).await?;
         self.begun.extend(end.begun);
         match end.state {
             StepState::Success | StepState::Confirmed | StepState::Reused => {

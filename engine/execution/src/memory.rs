@@ -8,6 +8,11 @@ const LEAST_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) fn default_memory_bytes() -> usize {
     let machine = machine_bytes().unwrap_or(4 << 30);
     let allowed = cgroup_bytes().map_or(machine, |limit| limit.min(machine));
+    queries_share(allowed)
+}
+
+/// What queries may use of all memory that a process may have.
+pub(crate) fn queries_share(allowed: usize) -> usize {
     (allowed / 3 * 2).saturating_sub(RESERVE_BYTES).max(LEAST_BYTES)
 }
 

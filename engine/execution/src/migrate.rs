@@ -94,7 +94,9 @@ impl Engine {
         let failed = migration.failed.len();
         let status = if failed == 0 { RunStatus::Success } else { RunStatus::Failure };
         let error = (failed > 0).then(|| format!("{failed} assets could not be copied"));
-        self.instance.end_run(EndRun { run_id, status, error, at: self.clock.now() }).await?;
+        self.instance
+            .end_run(EndRun { run_id, status, error, crashed: false, at: self.clock.now() })
+            .await?;
         Ok(migration)
     }
 

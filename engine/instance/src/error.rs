@@ -74,6 +74,15 @@ pub enum Error {
         /// The id or prefix as given.
         backfill: String,
     },
+    /// The instance is in memory, where nothing waits for another process.
+    #[error("an instance in memory has no run queue")]
+    NoDatabase,
+    /// The run has begun before, or has come to its end.
+    #[error("run {run} has begun or ended already")]
+    NotWaiting {
+        /// Its id.
+        run: String,
+    },
     /// The writer has ended, because the process is shutting down.
     #[error("the instance is closed")]
     Closed,
@@ -83,9 +92,11 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Home { .. } | Self::Newer { .. } | Self::AmbiguousRun { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Home { .. }
+            | Self::Newer { .. }
+            | Self::NoDatabase
+            | Self::NotWaiting { .. }
+            | Self::AmbiguousRun { .. } => ErrorKind::Invalid,
             Self::Database { .. } | Self::Migration { .. } => ErrorKind::Unavailable,
             Self::Stored { .. } => ErrorKind::Data,
             Self::NoRun { .. } | Self::NoRuns | Self::NoBackfill { .. } => ErrorKind::NotFound,

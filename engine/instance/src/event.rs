@@ -9,6 +9,18 @@ use crate::TimeMicros;
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum Event {
+    /// The run waits.
+    RunEnqueued {
+        /// Who asked for it.
+        origin: String,
+    },
+    /// The run was handed to a process.
+    RunStarting,
+    /// The run was asked to stop.
+    RunCanceling {
+        /// By what.
+        reason: String,
+    },
     /// The run began.
     RunStart {
         /// How many steps it has.
@@ -168,6 +180,9 @@ impl Event {
     /// The name, such as `STEP_START`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::RunEnqueued { .. } => "RUN_ENQUEUED",
+            Self::RunStarting => "RUN_STARTING",
+            Self::RunCanceling { .. } => "RUN_CANCELING",
             Self::RunStart { .. } => "RUN_START",
             Self::RunSuccess => "RUN_SUCCESS",
             Self::RunFailure { .. } => "RUN_FAILURE",

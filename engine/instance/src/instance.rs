@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrowsmith_io_manager::Version;
 
 use crate::memory::Memory;
+use crate::operations::OperationsReader;
 use crate::request::{Reply, Request};
 use crate::sqlite::{changes, open};
 use crate::storage::Reader;
@@ -15,15 +16,17 @@ use crate::{
     BackfillId, BackfillRecord, BackfillStatus, DigestRecord, EndAttempt, EndRun, EndStep, Error,
     EventRecord, Materialization, NewAttempt, NewRun, NewVersion, OutputRecord, PartitionPointer,
     PartitionTotals, Pointer, Provenance, Publish, Published, ReplaceSteps, Result, RunId,
-    RunRecord, StepRecord, StoredVersion, Tell, TimeMicros, VersionSummary,
+    RunRecord, RunStatus, StepRecord, StoredVersion, Tell, TimeMicros, VersionSummary,
 };
 
 /// One instance: runs, events and the catalog. Clones share what is kept.
 #[derive(Debug, Clone)]
 pub struct Instance {
     home: Option<PathBuf>,
-    writer: Writer,
+    pub(crate) writer: Writer,
     reader: Arc<dyn Reader>,
+    /// What only a database has.
+    pub(crate) operations: Option<Arc<dyn OperationsReader>>,
 }
 
 impl Instance {
@@ -36,7 +39,9 @@ impl Instance {
     pub async fn open(home: &Path) -> Result<Self> {
         let (writer, reader) = open(home).await?;
         let home = Some(home.to_owned());
-        Ok(Self { home, writer: Writer::spawn(writer), reader: Arc::new(reader) })
+        let reader = Arc::new(reader);
+        let operations = Some(Arc::clone(&reader) as Arc<dyn OperationsReader>);
+        Ok(Self { home, writer: Writer::spawn(writer), reader, operations })
     }
 
     /// How often the instance of a home directory was written to, without opening it; `None` if there
@@ -48,7 +53,8 @@ impl Instance {
     /// An instance that goes with its last clone and leaves nothing on any disk.
     pub fn in_memory() -> Self {
         let memory = Memory::default();
-        Self { home: None, writer: Writer::Memory(memory.clone()), reader: Arc::new(memory) }
+        let writer = Writer::Memory(memory.clone());
+        Self { home: None, writer, reader: Arc::new(memory), operations: None }
     }
 
     /// The directory of the database and of what is kept beside it; none if it is in memory.
@@ -61,9 +67,17 @@ impl Instance {
         Some(self.home()?.join("logs").join(format!("{run_id}.ndjson")))
     }
 
-    /// Remembers a run, its steps and the versions that it is going to read.
+    /// Begins a run, which may have waited in the queue: remembers its steps and the versions that it
+    /// is going to read.
+    ///
+    /// # Errors
+    /// `NotWaiting` if it has begun before, or has come to its end.
     pub async fn start_run(&self, run: NewRun) -> Result<()> {
-        self.done(Request::StartRun(run)).await
+        let run_id = run.run_id;
+        match self.writer.send(Request::StartRun(run)).await? {
+            Reply::Was(true) => Ok(()),
+            _ => Err(Error::NotWaiting { run: run_id.short() }),
+        }
     }
 
     /// Says that a run still lives.
@@ -151,10 +165,11 @@ impl Instance {
     /// Their attempts can never publish afterwards.
     pub async fn recover(&self, now: TimeMicros) -> Result<Vec<RunId>> {
         let dead = self.reader.dead_runs(now).await?;
+        self.recover_starting(now).await?;
         for run_id in &dead {
             let error = Some("its process ended without a word".to_owned());
-            let status = crate::RunStatus::Failure;
-            self.end_run(EndRun { run_id: *run_id, status, error, at: now }).await?;
+            let status = RunStatus::Failure;
+            self.end_run(EndRun { run_id: *run_id, status, error, crashed: true, at: now }).await?;
         }
         for backfill in self.reader.backfills(u32::MAX).await? {
             let is_dead = backfill.lease_until < now || backfill.process.is_gone();
@@ -168,6 +183,25 @@ impl Instance {
             }
         }
         Ok(dead)
+    }
+
+    /// Runs that were handed to a process which is gone before they have begun wait again.
+    async fn recover_starting(&self, now: TimeMicros) -> Result<()> {
+        if self.operations.is_none() {
+            return Ok(());
+        }
+        for run in self.queue().await? {
+            let is_dead = run.lease_until < now || run.process.is_none_or(|by| by.is_gone());
+            if run.status == RunStatus::Starting
+                && is_dead
+                && !self.give_back(run.run_id, now).await?
+            {
+                let error = Some("it was handed to a process too often without beginning".into());
+                let (run_id, status) = (run.run_id, RunStatus::Failure);
+                self.end_run(EndRun { run_id, status, error, crashed: true, at: now }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a backfill as it stands now; one that was asked to stop is not asked to go on.

@@ -18,6 +18,8 @@ mod error;
 mod event;
 mod instance;
 mod memory;
+mod operate;
+mod operations;
 mod process;
 mod record;
 mod request;
@@ -28,11 +30,15 @@ mod writer;
 pub use error::{Error, Result};
 pub use event::{Event, EventRecord};
 pub use instance::Instance;
+pub use operate::{
+    Again, FailedRun, Forget, Happening, Heartbeat, InstigatorRecord, Launch, Lead, Leader,
+    LiveRun, NewTick, QueuedRun, SetInstigator, TickRecord, Ticked,
+};
 pub use process::ProcessIdentity;
 pub use record::{
     AttemptStatus, BackfillId, BackfillRecord, BackfillStatus, DigestRecord, Materialization,
     OutputRecord, PartitionPointer, PartitionTotals, Pointer, Provenance, RunId, RunRecord,
-    RunStatus, StepRecord, StepState, StoredVersion, TimeMicros, VersionSummary,
+    RunStatus, StepRecord, StepState, StoredVersion, TickStatus, TimeMicros, VersionSummary,
 };
 pub use request::{
     EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewPartition, NewRun, NewVersion, Publish,

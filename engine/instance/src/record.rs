@@ -9,7 +9,7 @@ use arrowsmith_io_manager::{StoredTable, Version};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ProcessIdentity;
+use crate::{Launch, ProcessIdentity};
 
 /// Microseconds since 1970-01-01 00:00 UTC.
 pub type TimeMicros = i64;
@@ -88,14 +88,39 @@ macro_rules! words {
 words! {
     /// How a run stands.
     RunStatus {
+        /// It waits in the queue.
+        Queued = "queued",
+        /// It was handed to a process that has not begun it yet.
+        Starting = "starting",
         /// It runs.
         Started = "started",
+        /// It runs, and was asked to stop.
+        Canceling = "canceling",
         /// Everything that it planned is published.
         Success = "success",
         /// Something failed; what is published stays.
         Failure = "failure",
         /// It was asked to stop.
         Canceled = "canceled",
+    }
+}
+
+impl RunStatus {
+    /// Whether it has come to its end.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Success | Self::Failure | Self::Canceled)
+    }
+}
+
+words! {
+    /// How a tick went.
+    TickStatus {
+        /// It asked for runs.
+        Success = "success",
+        /// It asked for nothing.
+        Skipped = "skipped",
+        /// It could not be evaluated.
+        Failure = "failure",
     }
 }
 
@@ -194,12 +219,18 @@ pub struct RunRecord {
     pub partitions: BTreeMap<String, String>,
     /// The backfill that it is a part of.
     pub backfill: Option<BackfillId>,
-    /// When it was begun.
+    /// When it was queued, or begun if it did not wait.
     pub created_at: TimeMicros,
+    /// When it was begun.
+    pub started_at: Option<TimeMicros>,
     /// When it ended.
     pub ended_at: Option<TimeMicros>,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// Who asked for it, if it was queued, such as `schedule:nightly`.
+    pub origin: Option<String>,
+    /// What it is to do, if it was queued.
+    pub launch: Option<Launch>,
     /// How many steps are in each state.
     pub steps: BTreeMap<String, u64>,
 }

@@ -7,8 +7,9 @@ use arrowsmith_io_manager::{StoredTable, Version};
 use uuid::Uuid;
 
 use crate::{
-    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, Event, ProcessIdentity, Provenance,
-    RunId, RunStatus, StepState, TimeMicros,
+    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, Event, FailedRun, Forget, Heartbeat,
+    Lead, Leader, NewTick, ProcessIdentity, Provenance, QueuedRun, RunId, RunStatus, SetInstigator,
+    StepState, Ticked, TimeMicros,
 };
 
 /// A run that begins.
@@ -292,6 +293,8 @@ pub struct EndRun {
     pub status: RunStatus,
     /// Why, if not well.
     pub error: Option<String>,
+    /// Whether its process ended without a word.
+    pub crashed: bool,
     /// Now.
     pub at: TimeMicros,
 }
@@ -334,6 +337,62 @@ pub(crate) enum Request {
     SetProvenance(Vec<(Version, Provenance)>),
     RememberDigests(Vec<DigestRecord>),
     RememberCode { code: String, text: String },
+    Operate(Box<Operate>),
+}
+
+/// What only an instance with a database can do.
+#[derive(Debug, Clone)]
+pub(crate) enum Operate {
+    Enqueue(Vec<QueuedRun>),
+    Tick {
+        tick: NewTick,
+        leader: Option<Leader>,
+    },
+    SetInstigator {
+        name: String,
+        set: SetInstigator,
+        at: TimeMicros,
+    },
+    Lead {
+        name: String,
+        owner: String,
+        now: TimeMicros,
+        until: TimeMicros,
+    },
+    Resign {
+        owner: String,
+    },
+    Claim {
+        run_id: RunId,
+        leader: Option<Leader>,
+        process: ProcessIdentity,
+        times: [TimeMicros; 2],
+    },
+    GiveBack {
+        run_id: RunId,
+        at: TimeMicros,
+    },
+    Cancel {
+        run_id: RunId,
+        at: TimeMicros,
+    },
+    DecideRetry {
+        failed: FailedRun,
+        retry: Option<QueuedRun>,
+    },
+    TakeSlot {
+        pool: String,
+        limit: usize,
+        run_id: RunId,
+        step_key: String,
+        at: TimeMicros,
+    },
+    FreeSlot {
+        run_id: RunId,
+        step_key: String,
+    },
+    Beat(Vec<Heartbeat>),
+    Forget(Forget),
 }
 
 /// What the writer answers.
@@ -343,6 +402,16 @@ pub(crate) enum Reply {
     Published(Published),
     Restored(usize),
     Condemned(Vec<Version>),
+    /// Whether it was done: a run begun or claimed, a slot taken.
+    Was(bool),
+    Ticked(Ticked),
+    Lead(Lead),
+    Forgotten {
+        ticks: i64,
+        events: i64,
+    },
+    /// An instance in memory has no queue.
+    NoDatabase,
 }
 
 /// A table or partition that becomes current, with its rows and bytes; a whole table has no key.

@@ -3,6 +3,7 @@
 //! Many rows travel to a statement as one JSON array, so that a transaction of a hundred requests
 //! is a dozen statements.
 
+mod operate;
 mod read;
 mod script;
 mod write;

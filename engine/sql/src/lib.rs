@@ -34,6 +34,7 @@ mod document;
 mod front_matter;
 mod incremental;
 mod lineage;
+mod operations;
 mod parameters;
 mod parse;
 mod partitions;

@@ -83,13 +83,16 @@ fn load(root: &Path, options: &LoadOptions) -> Repository {
             Settings::default()
         }
     };
-    let Settings { name, default_io_manager, limits, mut variables, io_managers, sources, jobs } =
+    let Settings { name, default_io_manager, limits, mut variables, io_managers, sources, .. } =
         settings;
     let folder = root.file_name().and_then(OsStr::to_str).unwrap_or("project");
     repository.name = name.unwrap_or_else(|| folder.to_owned());
     repository.default_io_manager = default_io_manager;
     repository.limits = limits;
-    repository.jobs = jobs;
+    repository.jobs = settings.jobs;
+    repository.schedules = settings.schedules;
+    repository.sensors = settings.sensors;
+    repository.operations = settings.operations;
     for (name, manager) in io_managers {
         repository.io_managers.insert(name, IoManagerChoice::Settings(manager));
     }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrowsmith_definitions::{Code, Diagnostic, IoManagerSettings, Job, Limits};
+use arrowsmith_definitions::{
+    Code, Diagnostic, IoManagerSettings, Job, Limits, Operations, Schedule, Sensor,
+};
 use serde_json::Value;
 
 use crate::Variables;
 use crate::attributes::{read_hooks, read_retry};
 use crate::document::{Reader, Text};
+use crate::operations::{read_daemon, read_schedule, read_sensor};
 use crate::source::{SourceSettings, read_sources};
 
 /// What a project file says.
@@ -22,6 +25,9 @@ pub(crate) struct Settings {
     pub(crate) io_managers: BTreeMap<String, IoManagerSettings>,
     pub(crate) sources: Vec<SourceSettings>,
     pub(crate) jobs: Vec<Job>,
+    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) sensors: Vec<Sensor>,
+    pub(crate) operations: Option<Operations>,
 }
 
 /// Reads a project file; what is wrong in it is told, and the rest is still used.
@@ -72,6 +78,25 @@ pub(crate) fn read(file: &Arc<Path>, text: &Arc<str>, problems: &mut Vec<Diagnos
         }
         problems.extend(jobs.finish());
     }
+    if let Some(mut schedules) = reader.table("schedules") {
+        for (name, span, schedule) in schedules.tables() {
+            match read_schedule(&document, name, span, schedule) {
+                Ok(schedule) => settings.schedules.push(schedule),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        problems.extend(schedules.finish());
+    }
+    if let Some(mut sensors) = reader.table("sensors") {
+        for (name, span, sensor) in sensors.tables() {
+            match read_sensor(&document, name, span, sensor) {
+                Ok(sensor) => settings.sensors.push(sensor),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        problems.extend(sensors.finish());
+    }
+    settings.operations = reader.table("daemon").map(|daemon| read_daemon(daemon, problems));
     if let Some(sources) = reader.table("sources") {
         settings.sources = read_sources(&document, sources, problems);
     }

@@ -94,7 +94,7 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
 }
 
 /// The files, of which the first wins, under the entries of `--set`.
-fn read_config(files: &[PathBuf], set: Vec<(String, String)>) -> CommandResult<Entry> {
+pub(super) fn read_config(files: &[PathBuf], set: Vec<(String, String)>) -> CommandResult<Entry> {
     let (mut config, mut problems) = (Entry::empty(), Vec::new());
     for path in files {
         match read_file(path) {

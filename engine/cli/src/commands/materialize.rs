@@ -95,6 +95,7 @@ pub(super) fn run_options(args: RunArgs) -> RunOptions {
         fail_fast: args.fail_fast,
         tags: args.tags.into_iter().collect(),
         backfill: None,
+        queued: None,
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use arrowsmith_execution::{Engine, LogLine, Reexecute, RunLogs};
-use arrowsmith_instance::{EventRecord, RunRecord};
+use arrowsmith_execution::{LogLine, Reexecute, RunLogs};
+use arrowsmith_instance::{EventRecord, Instance, RunRecord};
 use serde_json::{Value, json};
 
+use super::launch::{execute, launch, terminate};
 use super::materialize::carry_out;
 use crate::Exit;
 use crate::args::{Format, RunCommand};
@@ -13,21 +14,30 @@ use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, complain, elapsed, moment, print, print_document};
 
 pub(crate) async fn run(context: &Context, command: RunCommand) -> CommandResult {
-    let engine = context.engine().await?;
     match command {
-        RunCommand::List { limit, format } => list(&engine, limit, format.format).await,
-        RunCommand::Show { run, format } => show(&engine, &run, format.format).await,
+        RunCommand::List { limit, format } => {
+            list(&context.instance().await?, limit, format.format).await
+        }
+        RunCommand::Show { run, format } => {
+            show(&context.instance().await?, &run, format.format).await
+        }
+        RunCommand::Logs { run, step, format } => {
+            logs(&context.instance().await?, &run, step.as_deref(), format.format).await
+        }
+        RunCommand::Terminate { run, no_wait } => {
+            terminate(&context.instance().await?, &run, no_wait).await
+        }
+        RunCommand::Launch(args) => launch(&*context.engine().await?, args).await,
+        RunCommand::Execute { run } => execute(context, &run).await,
         RunCommand::Reexecute { run, from_failure, select, options } => {
             let which = match select {
                 Some(select) => Reexecute::Select(select),
                 None if from_failure => Reexecute::FromFailure,
                 None => Reexecute::All,
             };
+            let engine = context.engine().await?;
             let plan = engine.plan_reexecution(&run, &which).await.map_err(|e| fail(&e))?;
             carry_out(context, &engine, plan, options).await
-        }
-        RunCommand::Logs { run, step, format } => {
-            logs(&engine, &run, step.as_deref(), format.format).await
         }
     }
 }
@@ -37,8 +47,8 @@ fn took(from: i64, to: Option<i64>) -> Value {
     json!(micros.map(|micros| elapsed(Duration::from_micros(micros))))
 }
 
-async fn list(engine: &Engine, limit: u32, format: Format) -> CommandResult {
-    let runs = engine.instance.runs(limit).await.map_err(|e| fail(&e.into()))?;
+async fn list(instance: &Instance, limit: u32, format: Format) -> CommandResult {
+    let runs = instance.runs(limit).await.map_err(|e| fail(&e.into()))?;
     if format == Format::Json {
         print_document("arrowsmith.runs.v1", "runs", &runs)?;
         return Ok(Exit::Ok);
@@ -65,13 +75,13 @@ fn states(run: &RunRecord) -> String {
     states.collect::<Vec<_>>().join(", ")
 }
 
-async fn record(engine: &Engine, id: &str) -> CommandResult<RunRecord> {
-    engine.instance.run(id).await.map_err(|e| fail(&e.into()))
+async fn record(instance: &Instance, id: &str) -> CommandResult<RunRecord> {
+    instance.run(id).await.map_err(|e| fail(&e.into()))
 }
 
-async fn show(engine: &Engine, id: &str, format: Format) -> CommandResult {
-    let run = record(engine, id).await?;
-    let steps = engine.instance.steps(run.run_id).await.map_err(|e| fail(&e.into()))?;
+async fn show(instance: &Instance, id: &str, format: Format) -> CommandResult {
+    let run = record(instance, id).await?;
+    let steps = instance.steps(run.run_id).await.map_err(|e| fail(&e.into()))?;
     if format == Format::Json {
         print_document("arrowsmith.run.v1", "run", &json!({ "run": run, "steps": steps }))?;
         return Ok(Exit::Ok);
@@ -83,6 +93,9 @@ async fn show(engine: &Engine, id: &str, format: Format) -> CommandResult {
         }
         if let Some(job) = &run.job {
             print(&format!("job {job}"))?;
+        }
+        if let Some(origin) = &run.origin {
+            print(&format!("asked for by {}", origin.replace(':', " ")))?;
         }
         if let Some(parent) = &run.parent {
             print(&format!("goes on with run {parent}"))?;
@@ -174,10 +187,10 @@ impl Entry {
     }
 }
 
-async fn logs(engine: &Engine, id: &str, step: Option<&str>, format: Format) -> CommandResult {
-    let run = record(engine, id).await?;
-    let events = engine.instance.events(run.run_id, 0).await.map_err(|e| fail(&e.into()))?;
-    let path = engine.instance.log_path(run.run_id);
+async fn logs(instance: &Instance, id: &str, step: Option<&str>, format: Format) -> CommandResult {
+    let run = record(instance, id).await?;
+    let events = instance.events(run.run_id, 0).await.map_err(|e| fail(&e.into()))?;
+    let path = instance.log_path(run.run_id);
     let lines = match path.map(|path| RunLogs::read(&path)).transpose() {
         Ok(lines) => lines.unwrap_or_default(),
         Err(error) => {

@@ -157,7 +157,6 @@ impl Graph {
     /// a function.
     #[track_caller]
     pub fn new(name: impl Into<String>) -> Self {
-        let caller = std::panic::Location::caller();
         Self {
             name: name.into(),
             description: None,
@@ -165,11 +164,7 @@ impl Graph {
             nodes: Vec::new(),
             outputs: Vec::new(),
             config_mapping: None,
-            place: Some(Place::point(
-                caller.file(),
-                caller.line() as usize,
-                caller.column() as usize,
-            )),
+            place: Some(Place::caller()),
         }
     }
 

@@ -219,8 +219,7 @@ impl Op {
             + Sync
             + 'static,
     {
-        let caller = std::panic::Location::caller();
-        let place = Place::point(caller.file(), caller.line() as usize, caller.column() as usize);
+        let place = Place::caller();
         Self::with_body(name, Arc::new(Function { code: None, run: Box::new(run) })).at(place)
     }
 

@@ -16,6 +16,8 @@ use jiff::{SignedDuration, Span, Timestamp, ToSpan};
 
 /// Ticks that a shift goes at most.
 const SHIFT_MAX: u32 = 100_000;
+/// No clock was ever put back by more.
+const FOLD_MAX: SignedDuration = SignedDuration::from_hours(3);
 
 /// How often windows begin.
 #[derive(Debug, Clone)]
@@ -258,16 +260,20 @@ impl TimeWindows {
         if end.is_some_and(|end| end < now) && self.end_offset >= 0 {
             return None;
         }
-        let day = self.local(now).checked_sub(1.day()).ok()?;
-        let mut tick = self.cadence.at_or_after(day);
+        let from = self.local(now).checked_sub(FOLD_MAX).ok()?;
+        let (mut tick, mut next) = (self.cadence.at_or_after(from), None::<Timestamp>);
         while let Some(current) = tick {
-            let later = self.moments(current).into_iter().flatten().find(|moment| *moment > now);
-            if later.is_some() {
-                return later;
+            // What the clock shows twice comes in another order than on the clock.
+            if let Some(next) = next
+                && current > self.local(next).checked_add(FOLD_MAX).ok()?
+            {
+                break;
             }
+            let later = self.moments(current).into_iter().flatten().filter(|moment| *moment > now);
+            next = later.chain(next).min();
             tick = self.cadence.next(current);
         }
-        None
+        next
     }
 
     /// What the wall clock shows at a moment.

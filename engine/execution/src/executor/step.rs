@@ -13,6 +13,7 @@ use datafusion::catalog::TableProvider;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
+use super::POOL_POLL;
 use super::confirm::{parts_of, without};
 use super::hooks::run_hooks;
 use super::inputs::Inputs;
@@ -22,6 +23,7 @@ use crate::catalog::Part;
 use crate::checks::Evaluated;
 use crate::error::chain;
 use crate::panics::caught;
+use crate::pools::PoolSlot;
 use crate::{Counters, Progress, Step};
 
 /// How long an attempt may take if nobody says otherwise.
@@ -37,7 +39,7 @@ pub(super) struct Begun {
 /// What a step holds while it computes: a slot of the run, and one of its pool if it has one.
 pub(super) struct Held(
     #[expect(dead_code, reason = "it is held, not read")] pub(super) OwnedSemaphorePermit,
-    #[expect(dead_code, reason = "it is held, not read")] pub(super) Option<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "it is held, not read")] pub(super) PoolSlot,
 );
 
 /// How a step ended.
@@ -154,7 +156,7 @@ pub(super) async fn run_step(
         let failed: Failed = match work.attempt().await {
             Outcome::Written(written) => {
                 // Others may compute while this waits for its transaction.
-                drop(held.take());
+                release(&run, &step, &mut held).await;
                 if let Some(reason) = work.tell_checks(&written).await {
                     // The same rows would fail the same checks again.
                     let failed = Failed { error: reason, hint: Hint::Never };
@@ -169,7 +171,7 @@ pub(super) async fn run_step(
                 }
             }
             Outcome::Stored => {
-                drop(held.take());
+                release(&run, &step, &mut held).await;
                 if work.reused.is_empty() {
                     return work.confirmed().await;
                 }
@@ -185,7 +187,7 @@ pub(super) async fn run_step(
             return work.give_up(failed).await;
         };
         work.up_for_retry(&failed.error, wait).await;
-        drop(held.take());
+        release(&run, &step, &mut held).await;
         tokio::select! {
             () = run.cancel.cancelled() => return work.canceled().await,
             () = run.engine.clock.sleep(wait) => {}
@@ -210,11 +212,26 @@ async fn previous_of(run: &Run, step: &Step) -> Result<Option<Arc<dyn TableProvi
 
 /// Waits for a slot, and for one of the pool if the step has one.
 async fn hold(run: &Run, step: &Step) -> Option<Held> {
-    let pool = match step.node.pool.as_deref().and_then(|pool| run.engine.pool(pool)) {
-        Some(pool) => Some(pool.acquire_owned().await.ok()?),
-        None => None,
+    let pool = loop {
+        match run.engine.take_slot(run.run_id, step).await {
+            Ok(Some(pool)) => break pool,
+            Ok(None) => run.engine.clock.sleep(POOL_POLL).await,
+            Err(error) => {
+                tracing::error!(%error, "no slot of the pool could be taken");
+                return None;
+            }
+        }
     };
     Some(Held(Arc::clone(&run.slots).acquire_owned().await.ok()?, pool))
+}
+
+/// Lets others have what a step holds.
+async fn release(run: &Run, step: &Step, held: &mut Option<Held>) {
+    if held.take().is_some()
+        && let Err(error) = run.engine.free_slot(run.run_id, step).await
+    {
+        tracing::error!(%error, "the slot of the pool is given back when the run ends");
+    }
 }
 
 pub(super) fn new_attempt(

@@ -221,8 +221,11 @@ fn record(run: &Run) -> RunRecord {
         partitions: run.new.partitions.clone(),
         backfill: run.new.backfill,
         created_at: run.new.at,
+        started_at: Some(run.new.at),
         ended_at: run.ended_at,
         error: run.error.clone(),
+        origin: None,
+        launch: None,
         steps,
     }
 }

@@ -23,7 +23,11 @@ impl Memory {
 impl State {
     fn apply(&mut self, request: &Request) -> Reply {
         match request {
-            Request::StartRun(run) => self.start_run(run),
+            Request::StartRun(run) => {
+                self.start_run(run);
+                return Reply::Was(true);
+            }
+            Request::Operate(_) => return Reply::NoDatabase,
             Request::Renew { run_id, lease_until } => {
                 if let Some(run) = self.runs.get_mut(run_id) {
                     run.new.lease_until = *lease_until;

@@ -15,7 +15,7 @@ use crate::storage::Reader;
 use crate::{
     BackfillId, BackfillRecord, DigestRecord, Error, EventRecord, Materialization, OutputRecord,
     PartitionPointer, PartitionTotals, Pointer, ProcessIdentity, Provenance, Result, RunId,
-    RunRecord, StepRecord, StoredVersion, TimeMicros, VersionSummary,
+    RunRecord, RunStatus, StepRecord, StoredVersion, TimeMicros, VersionSummary,
 };
 
 /// Connections that read what is committed.
@@ -43,7 +43,7 @@ fn maybe_count(row: &SqliteRow, column: &str) -> Option<u64> {
     row.get::<Option<i64>, _>(column).and_then(|n| n.try_into().ok())
 }
 
-fn maybe_run(text: Option<&str>) -> Result<Option<RunId>> {
+pub(super) fn maybe_run(text: Option<&str>) -> Result<Option<RunId>> {
     text.map(|text| uuid(text, "runs.run_id").map(RunId)).transpose()
 }
 
@@ -53,7 +53,11 @@ impl SqliteReader {
     }
 
     /// The one text that a query aggregates its rows to, since each row crosses threads by itself.
-    async fn document<T: DeserializeOwned>(&self, sql: &'static str, of: &[&str]) -> Result<T> {
+    pub(super) async fn document<T: DeserializeOwned>(
+        &self,
+        sql: &'static str,
+        of: &[&str],
+    ) -> Result<T> {
         let query = of.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument));
         decode(query.fetch_one(&self.pool).await?.get(0), "an aggregate")
     }
@@ -77,7 +81,12 @@ impl SqliteReader {
             run_id: RunId(uuid(&run_id, "runs.run_id")?),
             environment: row.get("environment"),
             selection: row.get("selection"),
-            status: word(row.get("status"), "runs")?,
+            status: match word(row.get("status"), "runs")? {
+                RunStatus::Started if row.get::<Option<i64>, _>("cancel_at").is_some() => {
+                    RunStatus::Canceling
+                }
+                status => status,
+            },
             tags: decode(row.get("tags"), "runs.tags")?,
             job: row.get("job"),
             parent: maybe_run(row.get("parent_run_id"))?,
@@ -90,8 +99,14 @@ impl SqliteReader {
                 .map(|text| uuid(text, "runs.backfill_id").map(BackfillId))
                 .transpose()?,
             created_at: row.get("created_at"),
+            started_at: row.get("started_at"),
             ended_at: row.get("ended_at"),
             error: row.get("error"),
+            origin: row.get("origin"),
+            launch: row
+                .get::<Option<&str>, _>("launch")
+                .map(|text| decode(text, "runs.launch"))
+                .transpose()?,
             steps: states.iter().map(|row| (row.get("state"), count(row, "n"))).collect(),
         })
     }

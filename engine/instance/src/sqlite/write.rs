@@ -3,6 +3,7 @@
 mod backfill;
 mod begin;
 mod end;
+mod operate;
 mod publish;
 
 use arrowsmith_io_manager::Version;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::script::Script;
-use crate::request::{Reply, Request};
+use crate::request::{Operate, Reply, Request};
 use crate::storage::Storage;
 use crate::{
     DigestRecord, Error, Event, NewAttempt, Provenance, Publish, Result, RunId, TimeMicros,
@@ -97,7 +98,8 @@ impl Transaction<'_> {
 
     async fn apply_one(&mut self, request: &Request) -> Result<Reply> {
         match request {
-            Request::StartRun(run) => self.start_run(run)?,
+            Request::StartRun(run) => return Ok(Reply::Was(self.start_run(run).await?)),
+            Request::Operate(operate) => return self.operate(operate).await,
             Request::Renew { run_id, lease_until } => self.script.add(
                 "update runs set lease_until = $1 where run_id = $2 and status = 'started'",
                 [text(lease_until), text(run_id)],
@@ -147,6 +149,38 @@ impl Transaction<'_> {
                 [text(code), text(says)],
             ),
             Request::Begin(_) | Request::Publish(_) => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    async fn operate(&mut self, request: &Operate) -> Result<Reply> {
+        match request {
+            Operate::Enqueue(runs) => return Ok(Reply::Ticked(self.enqueue_all(runs).await?)),
+            Operate::Tick { tick, leader } => {
+                return Ok(Reply::Ticked(self.tick(tick, *leader).await?));
+            }
+            Operate::SetInstigator { name, set, at } => self.set_instigator(name, set, *at),
+            Operate::Lead { name, owner, now, until } => {
+                return Ok(Reply::Lead(self.lead(name, owner, *now, *until).await?));
+            }
+            Operate::Resign { owner } => self.resign(owner),
+            Operate::Claim { run_id, leader, process, times } => {
+                return Ok(Reply::Was(self.claim(*run_id, *leader, process, *times).await?));
+            }
+            Operate::GiveBack { run_id, at } => {
+                return Ok(Reply::Was(self.give_back(*run_id, *at).await?));
+            }
+            Operate::Cancel { run_id, at } => self.cancel(*run_id, *at).await?,
+            Operate::DecideRetry { failed, retry } => {
+                self.decide_retry(failed, retry.as_ref()).await?;
+            }
+            Operate::TakeSlot { pool, limit, run_id, step_key, at } => {
+                let taken = self.take_slot(pool, *limit, *run_id, step_key, *at).await?;
+                return Ok(Reply::Was(taken));
+            }
+            Operate::FreeSlot { run_id, step_key } => self.free_slot(*run_id, step_key),
+            Operate::Beat(beats) => self.beat(beats)?,
+            Operate::Forget(forget) => return self.forget(forget).await,
         }
         Ok(Reply::Done)
     }

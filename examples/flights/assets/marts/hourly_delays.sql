@@ -2,6 +2,8 @@
 description = "How delays build up over the day."
 group = "marts"
 partition_by = ["origin"]
+[inputs]
+"staging.flights" = { allow_missing = true }               # months that have not come yet
 +++ */
 select
   origin,

@@ -1,6 +1,8 @@
 /* +++
 description = "How much each plane flew."
 group = "marts"
+[inputs]
+"flight_facts" = { allow_missing = true }               # months that have not come yet
 +++ */
 select
   tail_number,

@@ -1,6 +1,8 @@
 /* +++
 description = "Routes by traffic and punctuality."
 group = "marts"
+[inputs]
+"flight_facts" = { allow_missing = true }               # months that have not come yet
 +++ */
 select
   origin,

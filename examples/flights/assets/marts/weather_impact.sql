@@ -1,6 +1,8 @@
 /* +++
 description = "Delays by weather at departure."
 group = "marts"
+[inputs]
+"flight_facts" = { allow_missing = true }               # months that have not come yet
 +++ */
 select
   origin,

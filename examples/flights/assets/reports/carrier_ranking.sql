@@ -1,6 +1,8 @@
 /* +++
 description = "Carriers by punctuality."
 group = "reports"
+[inputs]
+"staging.flights" = { allow_missing = true }               # months that have not come yet
 +++ */
 select
   rank() over (order by avg(f.arrival_delay)) as rank,

@@ -1,6 +1,8 @@
 /* +++
 description = "Month by month, with the share of flights and the change to the month before."
 group = "reports"
+[inputs]
+"marts.daily_summary" = { allow_missing = true }               # months that have not come yet
 +++ */
 with months as (
   select

@@ -1,6 +1,8 @@
 /* +++
 description = "The twenty days with the longest delays, and the weather of the day."
 group = "reports"
+[inputs]
+"marts.daily_summary" = { allow_missing = true }               # months that have not come yet
 +++ */
 select
   flight_date,

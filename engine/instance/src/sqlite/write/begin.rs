@@ -8,13 +8,22 @@ use super::{Transaction, encode, rows, text};
 use crate::{Event, NewAttempt, NewRun, ReplaceSteps, Result, Target};
 
 impl Transaction<'_> {
-    pub(super) fn start_run(&mut self, run: &NewRun) -> Result<()> {
+    /// Begins a run: one that waits in the queue, or a new one. `false` if it has begun before, or
+    /// has come to its end.
+    pub(super) async fn start_run(&mut self, run: &NewRun) -> Result<bool> {
         let run_id = text(&run.run_id);
-        self.script.add(
+        let begins = self.script.change(
+            self.connection,
             "insert into runs
                (run_id, environment, selection, status, tags, process, lease_until, created_at,
-                job, parent_run_id, root_run_id, config, partitions, backfill_id)
-             values ($1, $2, $3, 'started', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                job, parent_run_id, root_run_id, config, partitions, backfill_id, started_at)
+             values ($1, $2, $3, 'started', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $7)
+             on conflict (run_id) do update set status = 'started', selection = excluded.selection,
+               process = excluded.process, lease_until = excluded.lease_until,
+               started_at = excluded.started_at, job = excluded.job, config = excluded.config,
+               parent_run_id = excluded.parent_run_id, root_run_id = excluded.root_run_id,
+               partitions = excluded.partitions
+             where runs.status in ('queued', 'starting')",
             [
                 run_id.clone(),
                 text(&run.environment),
@@ -31,6 +40,9 @@ impl Transaction<'_> {
                 run.backfill.map(|backfill| backfill.to_string()),
             ],
         );
+        if begins.await? == 0 {
+            return Ok(false);
+        }
         self.script.add(
             "insert into steps (run_id, step_key, position, state)
              select $1, value, key, 'planned' from json_each($2)",
@@ -41,7 +53,9 @@ impl Transaction<'_> {
              on conflict do nothing",
             [run_id, Some(encode(&run.pins)?)],
         );
-        self.tell(run.run_id, None, None, run.at, &Event::RunStart { steps: run.steps.len() })
+        let event = Event::RunStart { steps: run.steps.len() };
+        self.tell(run.run_id, None, None, run.at, &event)?;
+        Ok(true)
     }
 
     pub(super) fn replace_steps(&mut self, replace: &ReplaceSteps) -> Result<()> {

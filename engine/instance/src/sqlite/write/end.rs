@@ -59,9 +59,15 @@ impl Transaction<'_> {
         let run_id = text(&end.run_id);
         let ended = self.script.change(
             self.connection,
-            "update runs set status = $1, ended_at = $2, error = $3
-             where run_id = $4 and status = 'started'",
-            [text(&end.status), text(&end.at), end.error.clone(), run_id.clone()],
+            "update runs set status = $1, ended_at = $2, error = $3, crashed = $5
+             where run_id = $4 and status in ('queued', 'starting', 'started')",
+            [
+                text(&end.status),
+                text(&end.at),
+                end.error.clone(),
+                run_id.clone(),
+                text(&u8::from(end.crashed)),
+            ],
         );
         if ended.await? == 0 {
             return Ok(());
@@ -79,7 +85,8 @@ impl Transaction<'_> {
              where run_id = $4 and state in ('planned', 'running', 'up_for_retry')",
             [reason, text(&end.at), text(&state), run_id.clone()],
         );
-        self.script.add("delete from pins where run_id = $1", [run_id]);
+        self.script.add("delete from pins where run_id = $1", [run_id.clone()]);
+        self.script.add("delete from slots where run_id = $1", [run_id]);
         self.tell(end.run_id, None, None, end.at, &end.event())
     }
 

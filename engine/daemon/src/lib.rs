@@ -1,0 +1,35 @@
+//! What nobody has to start: schedules, sensors, the run queue, and the watch over runs.
+//!
+//! A [`Daemon`] serves one repository. Its duties are tasks of their own, each looked after by itself:
+//! one that fails or panics is tried again without the others noticing.
+//!
+//! ```text
+//! schedules, sensors ──tick + runs, one transaction──▶ queue ──limits──▶ launcher ──▶ run
+//!                                                        ▲                             │
+//!                                          retries ◀─────┴──── monitor ◀───────────────┘
+//! ```
+//!
+//! Several daemons may serve the same instance. One of them leads; whatever it writes carries the epoch
+//! of its lead, so that one which was paused and has lost the lead cannot write any more.
+
+mod daemon;
+mod duties;
+mod error;
+mod happenings;
+mod launch;
+mod lead;
+mod monitor;
+mod queue;
+mod reload;
+mod request;
+mod retention;
+mod retry;
+mod schedules;
+mod sensors;
+
+pub use daemon::{Daemon, DaemonOptions};
+pub use error::{Error, Result};
+pub use launch::{InProcessLauncher, Launch, RunLauncher, SubprocessLauncher};
+pub use queue::{PRIORITY_TAG, RETRIES_TAG, RETRY_STRATEGY_TAG};
+pub use request::{next_of, run_of};
+pub use sensors::Sighting;
