@@ -2,6 +2,7 @@
 //! through a public interface: the library's, or the command line's.
 #![expect(clippy::disallowed_methods, reason = "tests wait for processes by the machine's clock")]
 
+mod automation;
 mod check;
 mod checks;
 mod cli;

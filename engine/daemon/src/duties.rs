@@ -26,6 +26,8 @@ enum Duty {
     Lead,
     Schedules,
     Sensors,
+    Automation,
+    Freshness,
     Queue,
     Monitor,
     Retries,
@@ -34,10 +36,12 @@ enum Duty {
 }
 
 impl Duty {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Lead,
         Self::Schedules,
         Self::Sensors,
+        Self::Automation,
+        Self::Freshness,
         Self::Queue,
         Self::Monitor,
         Self::Retries,
@@ -50,6 +54,8 @@ impl Duty {
             Self::Lead => "lead",
             Self::Schedules => "schedules",
             Self::Sensors => "sensors",
+            Self::Automation => "automation",
+            Self::Freshness => "freshness",
             Self::Queue => "queue",
             Self::Monitor => "monitor",
             Self::Retries => "retries",
@@ -60,7 +66,8 @@ impl Duty {
 
     const fn every(self) -> Duration {
         match self {
-            Self::Lead => Duration::from_secs(5),
+            Self::Lead | Self::Automation => Duration::from_secs(5),
+            Self::Freshness => Duration::from_secs(30),
             Self::Schedules | Self::Sensors | Self::Queue => Duration::from_secs(1),
             Self::Monitor | Self::Retries | Self::Reload => Duration::from_secs(2),
             Self::Retention => Duration::from_hours(1),
@@ -73,6 +80,8 @@ impl Duty {
                 Self::Lead => daemon.lead().await.map(drop),
                 Self::Schedules => daemon.tick_schedules().await.map(drop),
                 Self::Sensors => daemon.look_at_sensors().await,
+                Self::Automation => daemon.tick_automation().await.map(drop),
+                Self::Freshness => daemon.tick_freshness().await.map(drop),
                 Self::Queue => daemon.dequeue().await.map(drop),
                 Self::Monitor => daemon.monitor().await,
                 Self::Retries => daemon.retry_failed().await.map(drop),

@@ -12,9 +12,11 @@
 //! Several daemons may serve the same instance. One of them leads; whatever it writes carries the epoch
 //! of its lead, so that one which was paused and has lost the lead cannot write any more.
 
+mod automation;
 mod daemon;
 mod duties;
 mod error;
+mod freshness;
 mod happenings;
 mod launch;
 mod lead;

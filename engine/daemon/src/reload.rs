@@ -16,7 +16,7 @@ impl Daemon {
             return Ok(false);
         };
         let print = tokio::task::spawn_blocking(move || print_of(&root)).await.unwrap_or_default();
-        let before = std::mem::replace(&mut self.state().files, Some(print));
+        let before = self.state().files.replace(print);
         if before.is_none() || before == Some(print) {
             return Ok(false);
         }
@@ -50,7 +50,9 @@ fn add(path: &Path, hasher: &mut blake3::Hasher) {
         let Ok(entries) = std::fs::read_dir(path) else { return };
         let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         entries.sort();
-        entries.iter().for_each(|entry| add(entry, hasher));
+        for entry in &entries {
+            add(entry, hasher);
+        }
         return;
     }
     let changed =

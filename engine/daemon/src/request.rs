@@ -101,6 +101,7 @@ pub fn run_of(
         job,
         selection,
         partitions: request.partitions,
+        partitions_of: BTreeMap::new(),
         only_needed: request.only_needed,
         config: request.config,
         reexecute: None,

@@ -25,7 +25,7 @@ impl Daemon {
         for failed in self.shared.instance.failed_runs(PAGE).await? {
             let retry = retry_of(&failed, &engine.resolved.operations, self.now());
             again += usize::from(retry.is_some());
-            self.shared.instance.decide_retry(failed, retry).await?;
+            self.shared.instance.decide_retry(failed.run_id, retry).await?;
         }
         Ok(again)
     }

@@ -102,6 +102,7 @@ impl Daemon {
             runs,
             add_partitions: Vec::new(),
             remove_partitions: Vec::new(),
+            conditions: Vec::new(),
         };
         Ok(self.shared.instance.tick(tick, Some(leader)).await?)
     }

@@ -137,6 +137,7 @@ impl Daemon {
             runs: Vec::new(),
             add_partitions: Vec::new(),
             remove_partitions: Vec::new(),
+            conditions: Vec::new(),
         };
         let runs = seen.and_then(|seen| {
             let (target, tags) = (sensor.target.as_ref(), &sensor.tags);

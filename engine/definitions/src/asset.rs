@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 
 use crate::{
-    AssetCheck, AssetKey, AssetReference, BoxError, Code, Compute, Diagnostic, ExecutionPolicy,
-    Graph, Hook, Materialized, PartitionMapping, Partitions, Place, SchemaChange, nearest,
+    AssetCheck, AssetKey, AssetReference, AutomationCondition, BoxError, Code, Compute, Diagnostic,
+    ExecutionPolicy, FreshnessPolicy, Graph, Hook, Materialized, PartitionMapping, Partitions,
+    Place, SchemaChange, nearest,
 };
 
 /// A table in persistent storage together with what computes it.
@@ -41,6 +42,10 @@ pub struct Asset {
     pub checks: Vec<AssetCheck>,
     /// What runs after its step.
     pub hooks: Vec<Hook>,
+    /// When it is materialized by itself.
+    pub automation: Option<AutomationCondition>,
+    /// How old what is current may be.
+    pub freshness: Option<FreshnessPolicy>,
     /// How its rows come to be.
     pub body: Body,
     /// Where it is defined.
@@ -285,6 +290,8 @@ impl Asset {
             inputs,
             checks: Vec::new(),
             hooks: Vec::new(),
+            automation: None,
+            freshness: None,
             body,
             place: None,
         }
@@ -425,6 +432,18 @@ impl Asset {
     pub fn here(mut self) -> Self {
         self.place = Some(Place::caller());
         self
+    }
+
+    /// The asset, materialized by itself when a condition says so.
+    #[must_use]
+    pub fn with_automation(self, condition: AutomationCondition) -> Self {
+        Self { automation: Some(condition), ..self }
+    }
+
+    /// The asset with a policy of how old what is current may be.
+    #[must_use]
+    pub fn with_freshness(self, policy: FreshnessPolicy) -> Self {
+        Self { freshness: Some(policy), ..self }
     }
 
     /// The asset whose rows come behind those that are stored.

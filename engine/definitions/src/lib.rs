@@ -21,12 +21,14 @@
 //! ```
 
 mod asset;
+mod automation;
 mod check;
 mod compute;
 mod config;
 mod context;
 mod diagnostic;
 mod failure;
+mod freshness;
 mod function;
 mod graph;
 mod hook;
@@ -52,6 +54,7 @@ mod sensor;
 mod unit_test;
 
 pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
+pub use automation::{AutomationCondition, ConditionError, Cron, Operand};
 pub use check::{
     Aggregate, AggregateWatch, AssetCheck, CheckBody, CheckContext, CheckResult, CheckSeverity,
     SAMPLED_ROWS, Watch,
@@ -67,6 +70,7 @@ pub use context::{
 };
 pub use diagnostic::{Code, Diagnostic, Label, Place, Position, Problems, Severity};
 pub use failure::{PermanentFailure, RetryRequested};
+pub use freshness::{FreshnessPolicy, FreshnessState};
 pub use function::{
     AssetFunction, AssetParam, ColumnType, Columns, Date, Decimal, Declaration, FunctionAsset,
     IntoOutput, RecordBatches, StructType, Table, Timestamp, build_struct, list_item, scan_as,

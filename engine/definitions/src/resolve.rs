@@ -113,15 +113,7 @@ impl Repository {
             problems.extend(lost);
             inputs.insert(&asset.key, found);
         }
-        let graph = match AssetGraph::try_new(edges(&assets, &inputs)) {
-            Ok(graph) => graph,
-            Err(cycles) => {
-                problems.extend(cycles.iter().map(|cycle| cycle_problem(cycle, &assets)));
-                let acyclic = without_cycles(&assets, &inputs, &cycles);
-                AssetGraph::try_new(acyclic).unwrap_or_default()
-            }
-        };
-
+        let graph = graph_of(&assets, &inputs, &mut problems);
         let mut resolved: HashMap<AssetKey, Arc<ResolvedAsset>> = HashMap::new();
         let default = self.default_io_manager.as_deref().unwrap_or("default");
         for key in graph.topological() {
@@ -265,6 +257,21 @@ fn several(name: &str, keys: &[AssetKey]) -> Diagnostic {
     let shown: Vec<String> = keys.iter().map(|k| format!("`{k}`")).collect();
     Diagnostic::error(Code::AmbiguousTable, format!("`{name}` could be {}", shown.join(" or ")))
         .help("write the whole key")
+}
+
+/// The graph of assets, without those that read each other in circles, which are problems.
+fn graph_of<'a>(
+    assets: &BTreeMap<&'a AssetKey, &'a Asset>,
+    inputs: &'a HashMap<&AssetKey, Vec<ResolvedInput>>,
+    problems: &mut Vec<Diagnostic>,
+) -> AssetGraph {
+    match AssetGraph::try_new(edges(assets, inputs)) {
+        Ok(graph) => graph,
+        Err(cycles) => {
+            problems.extend(cycles.iter().map(|cycle| cycle_problem(cycle, assets)));
+            AssetGraph::try_new(without_cycles(assets, inputs, &cycles)).unwrap_or_default()
+        }
+    }
 }
 
 /// Who reads whom. Earlier windows of an asset itself close no circle.

@@ -86,7 +86,7 @@ impl Engine {
         // A set such as `all` or `missing` would be another one tomorrow.
         for (asset, set) in &mut target {
             if let Some(partitions) = self.partitions_named(asset).await? {
-                *set = exact(&partitions, set);
+                *set = partitions.keys.exact_expression(&evaluate(&partitions, set));
             }
         }
         let now = self.clock.now();
@@ -275,19 +275,6 @@ fn evaluate(partitions: &AssetPartitions, told: &str) -> PartitionSet {
     let expr = told.parse::<PartitionExpr>().ok();
     let set = expr.and_then(|expr| expr.evaluate(&partitions.keys, &partitions.materialized).ok());
     set.unwrap_or_default()
-}
-
-/// The same set by its keys.
-fn exact(partitions: &AssetPartitions, told: &str) -> String {
-    let set = evaluate(partitions, told);
-    if set == partitions.keys.all()
-        && let (Some(first), Some(last)) = (set.iter().next(), set.iter().last())
-        && partitions.definition.dimensions.len() == 1
-    {
-        let end = |index: u32| partitions.keys.expression(&PartitionSet::range(index..=index));
-        return format!("{}...{}", end(first), end(last));
-    }
-    partitions.keys.expression(&set)
 }
 
 /// The partitions that a step of an asset makes, by its key.

@@ -34,7 +34,7 @@ impl Engine {
             selection: launch.selection.clone(),
             partitions,
             only_needed: launch.only_needed,
-            ..PlanRequest::default()
+            ..PlanRequest::default().with_told(&launch.partitions_of)
         };
         match &launch.job {
             Some(job) => {

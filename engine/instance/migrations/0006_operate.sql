@@ -77,3 +77,29 @@ create index slots_by_pool on slots (pool);
 create index events_of_run_ends on events (event_id)
   where kind in ('RUN_SUCCESS', 'RUN_FAILURE', 'RUN_CANCELED');
 create index events_by_time on events (at);
+
+-- What the condition of an asset has to know at its next evaluation, as JSON.
+create table conditions (
+  asset text primary key,
+  state text not null
+);
+
+-- Evaluations of conditions that came out otherwise than the one before: as JSON a tree with the
+-- partitions for which each part of it held.
+create table evaluations (
+  evaluation_id integer primary key autoincrement,
+  asset text not null,
+  at bigint not null,
+  requested text not null,
+  tree text not null
+);
+create index evaluations_by_asset on evaluations (asset, evaluation_id);
+
+-- How assets came to stand to their freshness policies.
+create table freshness (
+  change_id integer primary key autoincrement,
+  asset text not null,
+  state text not null,
+  at bigint not null
+);
+create index freshness_by_asset on freshness (asset, change_id);

@@ -31,8 +31,9 @@ pub use error::{Error, Result};
 pub use event::{Event, EventRecord};
 pub use instance::Instance;
 pub use operate::{
-    Again, FailedRun, Forget, Happening, Heartbeat, InstigatorRecord, Launch, Lead, Leader,
-    LiveRun, NewTick, QueuedRun, SetInstigator, TickRecord, Ticked,
+    Again, Evaluation, EvaluationNode, EvaluationRecord, FailedRun, Forget, FreshnessChange,
+    Happening, Heartbeat, InstigatorRecord, Launch, Lead, Leader, LiveRun, NewEvaluation, NewTick,
+    QueuedRun, SetInstigator, TickRecord, Ticked,
 };
 pub use process::ProcessIdentity;
 pub use record::{

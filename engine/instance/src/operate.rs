@@ -19,6 +19,9 @@ pub struct Launch {
     /// Which partitions, in the language of the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<String>,
+    /// The partitions of single assets, in the place of `partitions`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partitions_of: BTreeMap<String, String>,
     /// Whether what is fresh is left out.
     #[serde(default)]
     pub only_needed: bool,
@@ -136,6 +139,80 @@ pub struct NewTick {
     pub add_partitions: Vec<(String, Vec<String>)>,
     /// Keys that are taken from lists of dynamic partitions.
     pub remove_partitions: Vec<(String, Vec<String>)>,
+    /// What conditions of assets came to.
+    pub conditions: Vec<NewEvaluation>,
+}
+
+/// What the condition of an asset came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvaluation {
+    /// The asset.
+    pub asset: String,
+    /// What the next evaluation is to know.
+    pub state: Value,
+    /// What it came to, if that is to be remembered.
+    pub came_to: Option<Evaluation>,
+}
+
+/// What the condition of an asset came to, part by part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The partitions that were asked for, in the language of the command line; empty if none was.
+    pub requested: String,
+    /// The condition and what it came to.
+    pub tree: EvaluationNode,
+}
+
+/// A part of a condition, and what it came to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EvaluationNode {
+    /// What it is.
+    pub name: String,
+    /// For how many partitions it held.
+    pub count: u64,
+    /// A few of them, for people; of an asset without partitions nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held: String,
+    /// Its parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Self>,
+}
+
+impl EvaluationNode {
+    /// A hash of all of it.
+    pub fn digest(&self) -> String {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+/// An evaluation as it is remembered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// Rises with time.
+    pub evaluation_id: i64,
+    /// The asset.
+    pub asset: String,
+    /// When.
+    pub at: TimeMicros,
+    /// What it came to.
+    #[serde(flatten)]
+    pub came_to: Evaluation,
+}
+
+/// How an asset came to stand to its freshness policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshnessChange {
+    /// Rises with time.
+    pub change_id: i64,
+    /// The asset.
+    pub asset: String,
+    /// `pass`, `warn`, `fail` or `unknown`.
+    pub state: String,
+    /// When.
+    pub at: TimeMicros,
 }
 
 /// The answer to a [`NewTick`].

@@ -1,14 +1,16 @@
 //! The run queue, ticks, leaders and slots of an [`Instance`].
 
+use std::collections::HashMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::request::{Operate, Reply, Request};
 use crate::{
-    Error, FailedRun, Forget, Happening, Heartbeat, Instance, InstigatorRecord, Lead, Leader,
-    LiveRun, NewTick, ProcessIdentity, QueuedRun, Result, RunId, SetInstigator, TickRecord, Ticked,
-    TimeMicros,
+    Error, EvaluationRecord, EventRecord, FailedRun, Forget, FreshnessChange, Happening, Heartbeat,
+    Instance, InstigatorRecord, Lead, Leader, LiveRun, NewTick, ProcessIdentity, QueuedRun, Result,
+    RunId, SetInstigator, TickRecord, Ticked, TimeMicros,
 };
 
 /// What the daemon asks of whatever keeps an instance; see [`Instance`] for what each means.
@@ -22,6 +24,16 @@ pub(crate) trait OperationsReader: fmt::Debug + Send + Sync {
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>>;
     async fn happenings(&self, kinds: &[&str], after: i64, limit: u32) -> Result<Vec<Happening>>;
     async fn last_event(&self) -> Result<i64>;
+    async fn conditions(&self) -> Result<HashMap<String, Value>>;
+    async fn evaluations(&self, asset: &str, limit: u32) -> Result<Vec<EvaluationRecord>>;
+    async fn freshness(&self) -> Result<Vec<FreshnessChange>>;
+    async fn freshness_after(&self, after: i64) -> Result<Vec<FreshnessChange>>;
+    async fn events_after(
+        &self,
+        kinds: &[&str],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(RunId, EventRecord)>>;
 }
 
 impl Instance {
@@ -47,7 +59,7 @@ impl Instance {
     /// Remembers a tick with all that it asks for, in one transaction, unless it was remembered
     /// before or another daemon leads by now.
     pub async fn tick(&self, tick: NewTick, leader: Option<Leader>) -> Result<Ticked> {
-        ticked(self.operate(Operate::Tick { tick, leader }).await?)
+        ticked(self.operate(Operate::Tick { tick: Box::new(tick), leader }).await?)
     }
 
     /// Starts, stops or moves a schedule or sensor.
@@ -126,7 +138,8 @@ impl Instance {
 
     /// Decides what becomes of a failed run: another run goes on with it, or none does. The first
     /// decision stands.
-    pub async fn decide_retry(&self, failed: FailedRun, retry: Option<QueuedRun>) -> Result<()> {
+    pub async fn decide_retry(&self, failed: RunId, retry: Option<QueuedRun>) -> Result<()> {
+        let retry = retry.map(Box::new);
         self.operate(Operate::DecideRetry { failed, retry }).await.map(|_| ())
     }
 
@@ -191,6 +204,41 @@ impl Instance {
     /// The newest event.
     pub async fn last_event(&self) -> Result<i64> {
         self.operations()?.last_event().await
+    }
+
+    /// What conditions of assets are to know at their next evaluation, by asset.
+    pub async fn conditions(&self) -> Result<HashMap<String, Value>> {
+        self.operations()?.conditions().await
+    }
+
+    /// The newest evaluations of the condition of an asset, newest first.
+    pub async fn evaluations(&self, asset: &str, limit: u32) -> Result<Vec<EvaluationRecord>> {
+        self.operations()?.evaluations(asset, limit).await
+    }
+
+    /// How assets stand to their freshness policies, in no order.
+    pub async fn freshness(&self) -> Result<Vec<FreshnessChange>> {
+        self.operations()?.freshness().await
+    }
+
+    /// How assets came to stand to their freshness policies after a change, oldest first.
+    pub async fn freshness_after(&self, after: i64) -> Result<Vec<FreshnessChange>> {
+        self.operations()?.freshness_after(after).await
+    }
+
+    /// Remembers how assets have come to stand to their freshness policies.
+    pub async fn set_freshness(&self, states: Vec<(String, String)>, at: TimeMicros) -> Result<()> {
+        self.operate(Operate::Freshness { states, at }).await.map(|_| ())
+    }
+
+    /// Events of some kinds after another, of all runs, oldest first.
+    pub async fn events_after(
+        &self,
+        kinds: &[&str],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(RunId, EventRecord)>> {
+        self.operations()?.events_after(kinds, after, limit).await
     }
 
     /// Forgets what is old; returns how many ticks and how many events that were.

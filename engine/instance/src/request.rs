@@ -7,8 +7,8 @@ use arrowsmith_io_manager::{StoredTable, Version};
 use uuid::Uuid;
 
 use crate::{
-    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, Event, FailedRun, Forget, Heartbeat,
-    Lead, Leader, NewTick, ProcessIdentity, Provenance, QueuedRun, RunId, RunStatus, SetInstigator,
+    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, Event, Forget, Heartbeat, Lead,
+    Leader, NewTick, ProcessIdentity, Provenance, QueuedRun, RunId, RunStatus, SetInstigator,
     StepState, Ticked, TimeMicros,
 };
 
@@ -345,7 +345,7 @@ pub(crate) enum Request {
 pub(crate) enum Operate {
     Enqueue(Vec<QueuedRun>),
     Tick {
-        tick: NewTick,
+        tick: Box<NewTick>,
         leader: Option<Leader>,
     },
     SetInstigator {
@@ -377,8 +377,8 @@ pub(crate) enum Operate {
         at: TimeMicros,
     },
     DecideRetry {
-        failed: FailedRun,
-        retry: Option<QueuedRun>,
+        failed: RunId,
+        retry: Option<Box<QueuedRun>>,
     },
     TakeSlot {
         pool: String,
@@ -392,6 +392,10 @@ pub(crate) enum Operate {
         step_key: String,
     },
     Beat(Vec<Heartbeat>),
+    Freshness {
+        states: Vec<(String, String)>,
+        at: TimeMicros,
+    },
     Forget(Forget),
 }
 

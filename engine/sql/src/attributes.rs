@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use arrowsmith_definitions::{
-    Asset, Attributes, Backoff, HardDeletes, Hook, HookEvent, Jitter, Materialized, RetryPolicy,
-    SchemaChange, Snapshot,
+    Asset, Attributes, AutomationCondition, Backoff, Cron, FreshnessPolicy, HardDeletes, Hook,
+    HookEvent, Jitter, Materialized, RetryPolicy, SchemaChange, Snapshot,
 };
 
 use crate::document::Reader;
+use crate::operations::near_zone;
 
 /// `description group tags owners kinds metadata code_version`.
 pub(crate) fn read_attributes(reader: &mut Reader<'_>) -> Attributes {
@@ -71,6 +72,60 @@ pub(crate) fn read_storage_and_policy(reader: &mut Reader<'_>, asset: &mut Asset
     asset.policy.pool = reader.string("pool");
     asset.policy.retry = read_retry(reader);
     asset.hooks = read_hooks(reader);
+    asset.automation = read_automation(reader);
+    asset.freshness = read_freshness(reader);
+}
+
+/// `automation`: a condition, such as `eager()`.
+fn read_automation(reader: &mut Reader<'_>) -> Option<AutomationCondition> {
+    let (text, span) = reader.text("automation")?;
+    match text.parse::<AutomationCondition>() {
+        Ok(condition) => Some(condition),
+        Err(error) => {
+            // The text begins behind its quote; one with escapes is marked as a whole.
+            let is_plain = span.len() == text.len() + 2;
+            let start = span.start + 1;
+            let inner = start + error.range.start..start + error.range.end;
+            reader.refuse_near(if is_plain { inner } else { span }, error.message, error.nearest);
+            None
+        }
+    }
+}
+
+/// `[freshness]`: `fail` and `warn`, or `deadline` with `timezone` and `lower_bound`.
+fn read_freshness(reader: &mut Reader<'_>) -> Option<FreshnessPolicy> {
+    let mut table = reader.table("freshness")?;
+    let (fail, warn) = (table.duration("fail"), table.duration("warn"));
+    let (deadline, zone) = (table.text("deadline"), table.string("timezone"));
+    let lower_bound = table.duration("lower_bound");
+    let policy = match (fail, deadline) {
+        (Some(fail), None) => {
+            if warn.is_some_and(|warn| warn >= fail) {
+                table.refuse_here("what is warned of is younger than what fails");
+            }
+            Some(FreshnessPolicy::TimeWindow { fail, warn })
+        }
+        (None, Some((cron, span))) => {
+            let zone = zone.unwrap_or_else(|| "UTC".to_owned());
+            match Cron::new(&cron, &zone) {
+                Ok(deadline) => {
+                    let lower_bound = lower_bound.unwrap_or(Duration::from_hours(24));
+                    Some(FreshnessPolicy::Cron { deadline: Box::new(deadline), lower_bound })
+                }
+                Err(message) => {
+                    table.refuse_near(span, message, near_zone(&zone).filter(|near| *near != zone));
+                    None
+                }
+            }
+        }
+        _ if !table.problems.is_empty() => None,
+        _ => {
+            table.refuse_here("it says when it fails: `fail = \"26h\"`, or a `deadline`");
+            None
+        }
+    };
+    reader.problems.extend(table.finish());
+    policy
 }
 
 /// `materialized`, with `unique_key`, `watermark`, `updated_at`, `check_columns`, `hard_deletes`.

@@ -71,7 +71,7 @@ pub(super) async fn logs(instance: &Instance, name: &str, args: &TicksArgs) -> C
     let mut rows = Rows::new("arrowsmith.ticks.v1", columns);
     for tick in ticks {
         let short = |ids: &[arrowsmith_instance::RunId]| {
-            ids.iter().map(|id| id.short()).collect::<Vec<_>>().join(" ")
+            ids.iter().map(arrowsmith_instance::RunId::short).collect::<Vec<_>>().join(" ")
         };
         rows.push(vec![
             json!(moment(tick.began_at)),

@@ -18,7 +18,7 @@ use crate::context::{CommandResult, Context, fail};
 use crate::output::{complain, print, say};
 
 /// How long a run that was asked to stop may take, before its end is not waited for any longer.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Queues a run; its id is the output.
@@ -88,12 +88,15 @@ pub(super) async fn terminate(instance: &Instance, id: &str, no_wait: bool) -> C
     let clock = SystemClock;
     instance.cancel_run(run_id, clock.now()).await.map_err(told)?;
     say(&format!("run {short} is asked to stop"));
+    if no_wait {
+        return Ok(Exit::Ok);
+    }
     let mut waited = Duration::ZERO;
-    while !no_wait {
+    loop {
         let now = instance.run(&run_id.to_string()).await.map_err(told)?;
         if now.status.is_final() {
             say(&format!("run {short} has ended as {}", now.status));
-            break;
+            return Ok(Exit::Ok);
         }
         if waited > STOP_LIMIT {
             complain(&format!("run {short} has not stopped yet; no daemon is there to kill it"));
@@ -102,7 +105,6 @@ pub(super) async fn terminate(instance: &Instance, id: &str, no_wait: bool) -> C
         clock.sleep(POLL).await;
         waited += POLL;
     }
-    Ok(Exit::Ok)
 }
 
 /// Carries out a run of the queue.

@@ -2,6 +2,7 @@
 
 use arrowsmith_definitions::Affected;
 use arrowsmith_execution::{StaleCause, StaleStatus, Why};
+use arrowsmith_instance::{EvaluationNode, EvaluationRecord};
 
 use super::asset::find;
 use super::lineage::column_of;
@@ -9,7 +10,7 @@ use super::partitions::expression;
 use crate::Exit;
 use crate::args::{Format, PartitionArgs};
 use crate::context::{CommandResult, Context, fail};
-use crate::output::{Rows, complain, count, print, print_document, say};
+use crate::output::{Rows, complain, count, moment, print, print_document, say};
 use serde_json::json;
 
 /// Partitions that are named; of more only the number is told.
@@ -29,11 +30,51 @@ pub(crate) async fn why(
     let set = expression(&PartitionArgs { partitions: sets.collect() })?;
     let key = find(&engine, asset)?.asset.key.clone();
     let why = engine.why(&key, set.as_ref()).await.map_err(|e| fail(&e))?;
+    let evaluated = if engine.resolved.assets[&key].asset.automation.is_some() {
+        let found = engine.instance.evaluations(key.as_str(), 1).await;
+        found.map_err(|e| fail(&e.into()))?.pop()
+    } else {
+        None
+    };
     match format {
-        Format::Table => print(&told(&why))?,
-        _ => print_document("arrowsmith.why.v1", "why", &why)?,
+        Format::Table => {
+            print(&told(&why))?;
+            if let Some(evaluated) = &evaluated {
+                print(&told_evaluation(evaluated))?;
+            }
+        }
+        _ => {
+            let mut why = serde_json::to_value(&why).unwrap_or_default();
+            if let (Some(why), Some(evaluated)) = (why.as_object_mut(), &evaluated) {
+                why.insert("automation".to_owned(), json!(evaluated));
+            }
+            print_document("arrowsmith.why.v1", "why", &why)?;
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// What its condition came to when it last came to something else.
+fn told_evaluation(evaluated: &EvaluationRecord) -> String {
+    fn add(node: &EvaluationNode, depth: usize, text: &mut String) {
+        let sign = if node.count > 0 { '+' } else { '-' };
+        let held = match (node.count, node.held.as_str()) {
+            (0, _) | (_, "") => String::new(),
+            (_, held) => format!("  {held}"),
+        };
+        text.push_str(&format!("\n  {}{sign} {}{held}", "  ".repeat(depth), node.name));
+        for child in &node.children {
+            add(child, depth + 1, text);
+        }
+    }
+    let requested = match evaluated.came_to.requested.as_str() {
+        "" => "nothing was asked for".to_owned(),
+        "all" => "it was asked for".to_owned(),
+        set => format!("{set} was asked for"),
+    };
+    let mut text = format!("automation, at {}: {requested}", moment(evaluated.at));
+    add(&evaluated.came_to.tree, 0, &mut text);
+    text
 }
 
 pub(crate) async fn if_column_changes(

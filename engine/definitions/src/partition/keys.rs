@@ -218,11 +218,14 @@ impl PartitionKeys {
         parts.collect::<Vec<_>>().join("|")
     }
 
-    /// A set as a [`PartitionExpr`](super::PartitionExpr), exactly.
+    /// A set as a [`PartitionExpr`](super::PartitionExpr), for now: all of them are `all`, which may be
+    /// more tomorrow.
     pub fn expression(&self, set: &PartitionSet) -> String {
-        if *set == self.all() {
-            return "all".to_owned();
-        }
+        if *set == self.all() { "all".to_owned() } else { self.exact_expression(set) }
+    }
+
+    /// A set as a [`PartitionExpr`](super::PartitionExpr) by its keys, which is the same set tomorrow.
+    pub fn exact_expression(&self, set: &PartitionSet) -> String {
         let several = self.dimensions.len() > 1;
         let texts = set.ranges().into_iter().flat_map(|run| {
             let (first, last) = (*run.start(), *run.end());

@@ -113,3 +113,12 @@ fn cut(partitions: &Partitions) -> String {
     let dimensions: Vec<String> = partitions.dimensions.iter().map(dimension).collect();
     format!("partitions {dimensions:?}, outside {:?}", partitions.outside)
 }
+
+impl crate::Engine {
+    /// A hash of the code of an asset and of whatever else of its definition changes rows; `None` if
+    /// that is not known.
+    pub fn code_of(&self, key: &AssetKey) -> Option<String> {
+        let asset = self.resolved.asset(key)?;
+        Consumes::of(&self.resolved, asset, &Value::Null).map(|consumes| consumes.code)
+    }
+}

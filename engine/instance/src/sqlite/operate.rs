@@ -1,11 +1,15 @@
 //! What the daemon asks: what waits, what goes on, what has happened.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::SqliteReader;
 use crate::operations::OperationsReader;
 use crate::{
-    FailedRun, Happening, Heartbeat, InstigatorRecord, LiveRun, Result, RunId, TickRecord,
+    EvaluationRecord, Event, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
+    InstigatorRecord, LiveRun, Result, RunId, TickRecord, TimeMicros,
 };
 
 #[async_trait]
@@ -101,5 +105,66 @@ impl OperationsReader for SqliteReader {
 
     async fn last_event(&self) -> Result<i64> {
         self.document("select json(coalesce(max(event_id), 0)) from events", &[]).await
+    }
+
+    async fn conditions(&self) -> Result<HashMap<String, Value>> {
+        self.document("select json_group_object(asset, json(state)) from conditions", &[]).await
+    }
+
+    async fn evaluations(&self, asset: &str, limit: u32) -> Result<Vec<EvaluationRecord>> {
+        self.document(
+            "select json_group_array(json_object('evaluation_id', evaluation_id, 'asset', asset,
+               'at', at, 'requested', requested, 'tree', json(tree)))
+             from (select * from evaluations where asset = $1
+                   order by evaluation_id desc limit cast($2 as integer))",
+            &[asset, &limit.to_string()],
+        )
+        .await
+    }
+
+    async fn freshness(&self) -> Result<Vec<FreshnessChange>> {
+        self.document(
+            "select json_group_array(json_object('change_id', change_id, 'asset', asset,
+               'state', state, 'at', at))
+             from freshness
+             where change_id in (select max(change_id) from freshness group by asset)",
+            &[],
+        )
+        .await
+    }
+
+    async fn freshness_after(&self, after: i64) -> Result<Vec<FreshnessChange>> {
+        self.document(
+            "select json_group_array(json_object('change_id', change_id, 'asset', asset,
+               'state', state, 'at', at))
+             from (select * from freshness where change_id > cast($1 as integer)
+                   order by change_id limit 1000)",
+            &[&after.to_string()],
+        )
+        .await
+    }
+
+    async fn events_after(
+        &self,
+        kinds: &[&str],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(RunId, EventRecord)>> {
+        let kinds = serde_json::to_string(kinds).unwrap_or_default();
+        let found: Vec<(RunId, i64, TimeMicros, Option<String>, Option<String>, Event)> = self
+            .document(
+                "select json_group_array(json_array(
+                   run_id, event_id, at, step_key, asset, json(payload)))
+                 from (select * from events
+                       where event_id > cast($2 as integer)
+                         and kind in (select value from json_each($1))
+                       order by event_id limit cast($3 as integer))",
+                &[&kinds, &after.to_string(), &limit.to_string()],
+            )
+            .await?;
+        let record = |(run_id, event_id, at, step_key, asset, event)| {
+            (run_id, EventRecord { event_id, at, step_key, asset, event })
+        };
+        Ok(found.into_iter().map(record).collect())
     }
 }

@@ -172,7 +172,7 @@ impl Transaction<'_> {
             }
             Operate::Cancel { run_id, at } => self.cancel(*run_id, *at).await?,
             Operate::DecideRetry { failed, retry } => {
-                self.decide_retry(failed, retry.as_ref()).await?;
+                self.decide_retry(*failed, retry.as_deref()).await?;
             }
             Operate::TakeSlot { pool, limit, run_id, step_key, at } => {
                 let taken = self.take_slot(pool, *limit, *run_id, step_key, *at).await?;
@@ -180,6 +180,11 @@ impl Transaction<'_> {
             }
             Operate::FreeSlot { run_id, step_key } => self.free_slot(*run_id, step_key),
             Operate::Beat(beats) => self.beat(beats)?,
+            Operate::Freshness { states, at } => self.script.add(
+                "insert into freshness (asset, state, at)
+                 select value->>0, value->>1, $2 from json_each($1)",
+                [Some(encode(states)?), text(at)],
+            ),
             Operate::Forget(forget) => return self.forget(forget).await,
         }
         Ok(Reply::Done)

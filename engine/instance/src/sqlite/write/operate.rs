@@ -5,8 +5,8 @@ use sqlx::Row;
 use super::{Transaction, encode, text};
 use crate::request::Reply;
 use crate::{
-    Event, FailedRun, Forget, Heartbeat, Lead, Leader, NewTick, ProcessIdentity, QueuedRun, Result,
-    RunId, SetInstigator, Ticked, TimeMicros,
+    Event, Forget, Heartbeat, Lead, Leader, NewTick, ProcessIdentity, QueuedRun, Result, RunId,
+    SetInstigator, Ticked, TimeMicros,
 };
 
 /// A run that was handed to a process and has not begun is handed out again at most so often.
@@ -101,6 +101,24 @@ impl Transaction<'_> {
         }
         for (list, keys) in &tick.add_partitions {
             self.set_dynamic_partitions(list, [keys, &Vec::new()], tick.ended_at)?;
+        }
+        for of in &tick.conditions {
+            self.script.add(
+                "insert into conditions (asset, state) values ($1, $2)
+                 on conflict (asset) do update set state = excluded.state",
+                [text(&of.asset), text(&of.state)],
+            );
+            if let Some(came_to) = &of.came_to {
+                self.script.add(
+                    "insert into evaluations (asset, at, requested, tree) values ($1, $2, $3, $4)",
+                    [
+                        text(&of.asset),
+                        text(&tick.ended_at),
+                        text(&came_to.requested),
+                        Some(encode(&came_to.tree)?),
+                    ],
+                );
+            }
         }
         let ticked = self.enqueue_all(&tick.runs).await?;
         if let Ticked::Yes { queued, suppressed } = &ticked
@@ -263,14 +281,14 @@ impl Transaction<'_> {
     /// Decides what becomes of a run that has failed, once.
     pub(super) async fn decide_retry(
         &mut self,
-        failed: &FailedRun,
+        failed: RunId,
         retry: Option<&QueuedRun>,
     ) -> Result<()> {
         let becomes = retry.map_or_else(|| "no".to_owned(), |run| run.run_id.to_string());
         let decided = self.script.change(
             self.connection,
             "update runs set retry = $1 where run_id = $2 and retry is null",
-            [Some(becomes), text(&failed.run_id)],
+            [Some(becomes), text(&failed)],
         );
         if decided.await? > 0
             && let Some(run) = retry
@@ -333,6 +351,16 @@ impl Transaction<'_> {
             [text(&forget.ticks_before)],
         );
         let others = others.await?;
+        self.script.add(
+            "delete from evaluations where at < $1
+               and evaluation_id not in (select max(evaluation_id) from evaluations group by asset)",
+            [text(&forget.skipped_before)],
+        );
+        self.script.add(
+            "delete from freshness where at < $1
+               and change_id not in (select max(change_id) from freshness group by asset)",
+            [text(&forget.ticks_before)],
+        );
         let events = self.script.change(
             self.connection,
             "delete from events where at < $1 and run_id not in (
