@@ -188,6 +188,13 @@ async fn what_failed_and_what_changed_can_be_asked_for() {
     assert_eq!(place.evaluate().await, ["a"]);
 }
 
+fn told(node: &EvaluationNode, depth: usize, text: &mut String) {
+    text.push_str(&format!("{}{} {}\n", "  ".repeat(depth), node.count, node.name));
+    for child in &node.children {
+        told(child, depth + 1, text);
+    }
+}
+
 #[tokio::test]
 async fn each_evaluation_that_comes_to_something_else_is_remembered_as_a_tree() {
     let place = Place::new(Repository::new("").with(asset("a", "", "select 1 as n")).with(asset(
@@ -205,12 +212,6 @@ async fn each_evaluation_that_comes_to_something_else_is_remembered_as_a_tree() 
     place.materialize("a", None).await;
     place.ask().await;
     let evaluated = instance.evaluations("b", 1).await.expect("evaluations").remove(0);
-    fn told(node: &EvaluationNode, depth: usize, text: &mut String) {
-        text.push_str(&format!("{}{} {}\n", "  ".repeat(depth), node.count, node.name));
-        for child in &node.children {
-            told(child, depth + 1, text);
-        }
-    }
     let mut text = String::new();
     told(&evaluated.came_to.tree, 0, &mut text);
     insta::assert_snapshot!(text);

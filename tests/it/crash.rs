@@ -110,3 +110,78 @@ fn processes_that_open_a_new_home_at_once_all_succeed() {
         }
     }
 }
+
+/// SIGKILL of a backfill, which goes on with what it has not made.
+#[test]
+fn a_killed_backfill_goes_on_and_makes_each_partition() {
+    let days = (kills() * 3).max(20);
+    let project = Project::new(
+        "== arrowsmith.toml\n== assets/days.sql\n/* +++\npartitions = { daily = \"2026-01-01\", \
+         end = \"2026-12-31\", column = \"day\", backfill = \"per_partition\" }\n+++ */\n\
+         select cast($partition_start as date) as day, v.value as n \
+         from generate_series(1, 20000) as v(value)\n",
+    );
+    let last =
+        jiff::civil::date(2026, 1, 1).saturating_add(jiff::Span::new().days(i64::from(days) - 1));
+    let set = format!("2026-01-01...{last}");
+    let began = std::time::Instant::now();
+    project.ok(&["check"]);
+    let start = began.elapsed();
+    let spawn = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.stderr(std::process::Stdio::null()).spawn().expect("a process")
+    };
+    let mut random = fastrand::Rng::new();
+    let mut child = spawn(&["backfill", "start", "-q", "-p", &set]);
+    for _ in 0..kills() {
+        std::thread::sleep(start + Duration::from_millis(random.u64(20..400)));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        project.ok(&["fsck"]);
+        child = spawn(&["backfill", "resume", "-q"]);
+    }
+    drop(child.wait());
+    project.run(&["backfill", "resume"]);
+    let counted = project.ok(&[
+        "query",
+        "select count(*) as n, count(distinct day) as d from days",
+        "-f",
+        "csv",
+    ]);
+    assert_eq!(counted, format!("n,d\n{},{days}\n", days * 20000));
+}
+
+/// SIGKILL of a vacuum beside a run, and of the run.
+#[test]
+fn a_vacuum_beside_a_run_may_be_killed_and_takes_nothing_that_is_needed() {
+    let project = Project::new(&PROJECT.replace("400000", "100000"));
+    project.ok(&["materialize"]);
+    let mut random = fastrand::Rng::new();
+    let mut current = 0;
+    for kill in 0..kills() {
+        let next = format!("generation={}", kill + 1);
+        let spawn = |arguments: &[&str]| {
+            let mut command = project.command(arguments);
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            command.spawn().expect("a process")
+        };
+        let mut run = spawn(&["materialize", "-q", "--var", &next]);
+        std::thread::sleep(Duration::from_millis(random.u64(..300)));
+        let mut vacuum = spawn(&["vacuum", "-q", "--retention", "0"]);
+        std::thread::sleep(Duration::from_millis(random.u64(..600)));
+        vacuum.kill().expect("killed");
+        if random.bool() {
+            run.kill().expect("killed");
+        }
+        vacuum.wait().expect("gone");
+        run.wait().expect("gone");
+        let found = generation_of(&project);
+        let whole_version = |g: u32| format!("g,l,n\n{g},{g},100000\n");
+        if found == whole_version(kill + 1) {
+            current = kill + 1;
+        } else {
+            assert_eq!(found, whole_version(current), "after kill {kill}");
+        }
+        project.ok(&["fsck"]);
+    }
+}

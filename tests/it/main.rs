@@ -19,6 +19,7 @@ mod interop;
 mod io_managers;
 mod jobs;
 mod lineage;
+mod monitoring;
 mod operate;
 mod ops;
 mod own_io_manager;

@@ -1,6 +1,7 @@
 //! Schedules under a clock that the test moves: each tick once, whatever happens to the daemons.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -264,7 +265,7 @@ mod oracle {
             let mut skipped = before + 1.minute();
             while !is_hourly && skipped < civil {
                 ticks_here |= shows(cron, skipped);
-                skipped = skipped + 1.minute();
+                skipped += 1.minute();
             }
             if ticks_here {
                 ticks.push(at);
@@ -280,32 +281,59 @@ fn wanted() -> usize {
     std::env::var("ARROWSMITH_TICKS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
 }
 
-/// T7: two daemons, of which one or the other dies in the middle of its work, clocks that jump, days on
-/// which the clock changes; and exactly the ticks that a minute by minute scan finds.
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_to_daemons_and_clocks_each_tick_comes_once() {
-    const CRONS: &[(&str, &str)] = &[
-        ("*/7 * * * *", "UTC"),
-        ("*/20 * * * *", "America/New_York"),
-        ("30 * * * *", "America/New_York"),
-        ("0 * * * *", "Australia/Lord_Howe"),
-        ("30 2 * * *", "America/New_York"),
-        ("30 1 * * *", "America/New_York"),
-        ("0 */3 * * *", "Europe/Berlin"),
-        ("15 2 * * 0", "Europe/Berlin"),
-        ("0 0 * * *", "America/Santiago"),
-        ("5,50 1,2,3 * * *", "Europe/London"),
-    ];
-    let home = TempDir::new().expect("a folder");
+const CRONS: &[(&str, &str)] = &[
+    ("*/7 * * * *", "UTC"),
+    ("*/20 * * * *", "America/New_York"),
+    ("30 * * * *", "America/New_York"),
+    ("0 * * * *", "Australia/Lord_Howe"),
+    ("30 2 * * *", "America/New_York"),
+    ("30 1 * * *", "America/New_York"),
+    ("0 */3 * * *", "Europe/Berlin"),
+    ("15 2 * * 0", "Europe/Berlin"),
+    ("0 0 * * *", "America/Santiago"),
+    ("5,50 1,2,3 * * *", "Europe/London"),
+];
+
+/// A schedule for each of them, which makes up for all that it has missed.
+fn many_schedules() -> Repository {
     let mut repository = Repository::new("test").with(one());
     for (at, (cron, zone)) in CRONS.iter().enumerate() {
         let schedule = Schedule::cron(format!("s{at}"), cron, target()).expect("a cron expression");
         let schedule = schedule.in_timezone(zone).expect("a time zone").with_catch_up(100_000);
         repository = repository.with(schedule.running());
     }
+    repository
+}
+
+/// How many ticks there were; each is one that the oracle finds, and has made one run.
+async fn compare(instance: &Instance, from: i64, until: i64, seed: u64) -> usize {
+    let mut all = 0;
+    for (at, (cron, zone)) in CRONS.iter().enumerate() {
+        let zone = TimeZone::get(zone).expect("a time zone");
+        let expected = oracle::ticks(cron, &zone, from, until);
+        let found = instance.ticks(&format!("schedule:s{at}"), u32::MAX).await;
+        let mut found = found.expect("ticks");
+        found.sort_by_key(|tick| tick.scheduled_at);
+        let moments: Vec<i64> = found.iter().map(|tick| tick.scheduled_at).collect();
+        assert_eq!(moments, expected, "ticks of `{cron}` in {zone:?}, seed {seed}");
+        assert!(found.iter().all(|tick| tick.run_ids.len() == 1), "seed {seed}");
+        all += moments.len();
+    }
+    all
+}
+
+async fn count_runs(instance: &Instance) -> usize {
+    instance.queue().await.expect("a queue").len()
+}
+
+/// T7: two daemons, of which one or the other dies in the middle of its work, clocks that jump, days on
+/// which the clock changes; and exactly the ticks that a minute by minute scan finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_daemons_and_clocks_each_tick_comes_once() {
+    let home = TempDir::new().expect("a folder");
+    let repository = many_schedules();
     let seed = std::env::var("ARROWSMITH_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("ARROWSMITH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     // A few days before each kind of change of the clock.
     let starts = [
@@ -324,8 +352,7 @@ async fn whatever_happens_to_daemons_and_clocks_each_tick_comes_once() {
     while !daemons[0].lead().await.expect("a lead") {}
     daemons[0].tick_schedules().await.expect("schedules are met");
     let (mut kills, mut jumps, mut furthest) = (0, 0, clock.now());
-    let count = async |instance: &Instance| instance.runs(u32::MAX).await.expect("runs").len();
-    while count(daemons[0].instance()).await < wanted() {
+    while count_runs(daemons[0].instance()).await < wanted() {
         for _ in 0..50 {
             match random.u8(..100) {
                 0..3 => {
@@ -364,18 +391,8 @@ async fn whatever_happens_to_daemons_and_clocks_each_tick_comes_once() {
     let last = &daemons[0];
     assert!(last.lead().await.expect("a lead"));
     last.tick_schedules().await.expect("ticks");
-    let mut all = 0;
-    for (at, (cron, zone)) in CRONS.iter().enumerate() {
-        let zone = TimeZone::get(zone).expect("a time zone");
-        let expected = oracle::ticks(cron, &zone, micros(start), clock.now());
-        let mut found =
-            last.instance().ticks(&format!("schedule:s{at}"), u32::MAX).await.expect("ticks");
-        found.sort_by_key(|tick| tick.scheduled_at);
-        let moments: Vec<i64> = found.iter().map(|tick| tick.scheduled_at).collect();
-        assert_eq!(moments, expected, "ticks of `{cron}` in {zone:?}, seed {seed}");
-        assert!(found.iter().all(|tick| tick.run_ids.len() == 1), "seed {seed}");
-        all += moments.len();
-    }
-    assert_eq!(count(last.instance()).await, all, "a run for each tick, seed {seed}");
-    println!("{all} ticks, {kills} kills, {jumps} jumps of the clock from {start}");
+    let all = compare(last.instance(), micros(start), clock.now(), seed).await;
+    assert_eq!(count_runs(last.instance()).await, all, "a run for each tick, seed {seed}");
+    let told = format!("{all} ticks, {kills} kills, {jumps} jumps of the clock, seed {seed}");
+    drop(writeln!(std::io::stderr(), "{told}"));
 }

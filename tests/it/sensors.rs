@@ -84,7 +84,7 @@ async fn a_function_goes_on_where_its_cursor_says_and_a_failure_moves_nothing() 
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (looking, noted) = (Arc::clone(&looks), Arc::clone(&seen));
     let sensor = Sensor::new("inbox", move |context: SensorContext| {
-        noted.lock().expect("a lock").push(context.cursor.clone());
+        noted.lock().expect("a lock").push(context.cursor);
         let look = looking.fetch_add(1, Ordering::SeqCst);
         async move {
             match look {

@@ -8,7 +8,9 @@ use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(crate) use operate::{DaemonCommand, LaunchArgs, ScheduleCommand, SensorCommand, TicksArgs};
+pub(crate) use operate::{
+    DaemonCommand, LaunchArgs, ScheduleCommand, SensorCommand, TicksArgs, WorkspaceCommand,
+};
 
 /// Software-defined assets on Apache Arrow.
 #[derive(Debug, Parser)]
@@ -175,6 +177,12 @@ pub(crate) enum Command {
     /// Let the repository work by itself
     #[command(subcommand)]
     Daemon(DaemonCommand),
+    /// Look at several repositories at once
+    #[command(subcommand)]
+    Workspace(WorkspaceCommand),
+    /// Say what is in the repository, for a workspace
+    #[command(hide = true)]
+    Describe,
     /// Show the head of a table, its columns and its statistics
     Show {
         /// The asset
@@ -536,6 +544,10 @@ pub(crate) enum InstanceCommand {
     },
     /// Restore the catalog from the manifests beside the data, if the database was lost
     Rebuild,
+    /// Bring the database up to this version, and say at which it is; every command does so as well
+    Migrate,
+    /// Forget ticks and events that are older than `[daemon]` says; what is current stays known
+    Gc,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -25,6 +25,7 @@ mod signals;
 mod test;
 mod verify;
 mod why;
+mod workspace;
 
 use arrowsmith_definitions::Repository;
 
@@ -77,6 +78,8 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::Run(command) => run::run(context, command).await,
         Command::Schedule(command) => schedule::schedule(context, command).await,
         Command::Sensor(command) => sensor::sensor(context, command).await,
+        Command::Workspace(command) => workspace::workspace(command).await,
+        Command::Describe => workspace::describe(context).await,
         Command::Daemon(command) => daemon::daemon(context, command).await,
         Command::Show { asset, limit, partitions, format } => {
             show::show(context, &asset, limit, &partitions, format.format).await

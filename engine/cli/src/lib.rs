@@ -13,6 +13,7 @@ mod exit;
 mod output;
 mod progress;
 mod unchanged;
+mod workspace;
 
 use std::process::ExitCode;
 use std::time::Duration;

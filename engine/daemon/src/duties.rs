@@ -31,12 +31,13 @@ enum Duty {
     Queue,
     Monitor,
     Retries,
+    Notifications,
     Reload,
     Retention,
 }
 
 impl Duty {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Lead,
         Self::Schedules,
         Self::Sensors,
@@ -45,6 +46,7 @@ impl Duty {
         Self::Queue,
         Self::Monitor,
         Self::Retries,
+        Self::Notifications,
         Self::Reload,
         Self::Retention,
     ];
@@ -59,6 +61,7 @@ impl Duty {
             Self::Queue => "queue",
             Self::Monitor => "monitor",
             Self::Retries => "retries",
+            Self::Notifications => "notifications",
             Self::Reload => "reload",
             Self::Retention => "retention",
         }
@@ -69,7 +72,9 @@ impl Duty {
             Self::Lead | Self::Automation => Duration::from_secs(5),
             Self::Freshness => Duration::from_secs(30),
             Self::Schedules | Self::Sensors | Self::Queue => Duration::from_secs(1),
-            Self::Monitor | Self::Retries | Self::Reload => Duration::from_secs(2),
+            Self::Monitor | Self::Retries | Self::Notifications | Self::Reload => {
+                Duration::from_secs(2)
+            }
             Self::Retention => Duration::from_hours(1),
         }
     }
@@ -85,6 +90,7 @@ impl Duty {
                 Self::Queue => daemon.dequeue().await.map(drop),
                 Self::Monitor => daemon.monitor().await,
                 Self::Retries => daemon.retry_failed().await.map(drop),
+                Self::Notifications => daemon.notify().await.map(drop),
                 Self::Reload => daemon.reload().await.map(drop),
                 Self::Retention => daemon.forget_old().await,
             }

@@ -26,6 +26,15 @@ pub enum Error {
     /// The repository could not be loaded because of a fault of this program.
     #[error("the repository could not be loaded: {0}")]
     Loading(String),
+    /// The address cannot be listened on.
+    #[error("the daemon cannot answer on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A process could not be started.
     #[error("the process of a run could not be started")]
     Spawn(#[source] std::io::Error),

@@ -69,6 +69,11 @@ impl Daemon {
         Ok(self.shared.instance.resign(&self.shared.owner).await?)
     }
 
+    /// Whether this daemon leads.
+    pub fn leads(&self) -> bool {
+        self.leader().is_some()
+    }
+
     /// The lead, while it lasts.
     pub(crate) fn leader(&self) -> Option<Leader> {
         let now = self.now();

@@ -4,6 +4,7 @@ mod assets;
 mod files;
 mod runs;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrowsmith_definitions::{RunRequest, Sensor, SensorContext, SensorKind, SensorResult};
@@ -77,14 +78,10 @@ impl Daemon {
         let (now, mut due) = (self.now(), Vec::new());
         for sensor in engine.resolved.sensors.values() {
             let name = instigator(&sensor.name);
-            let record = known.get(&name);
-            let is_running = record.and_then(|record| record.is_running);
-            if !is_running.unwrap_or(sensor.runs_by_default)
-                || matches!(sensor.kind, SensorKind::Webhook { .. })
-            {
+            if !is_running(&known, sensor) || matches!(sensor.kind, SensorKind::Webhook { .. }) {
                 continue;
             }
-            if record.is_none() {
+            if !known.contains_key(&name) {
                 self.shared.instance.set_instigator(&name, SetInstigator::Meet, now).await?;
             }
             let looked_at = self.state().looked_at.get(&sensor.name).copied();
@@ -183,6 +180,12 @@ impl Daemon {
         let sensor = find(engine, name)?;
         Ok(Sighting { engine, sensor, cursor, payload: None }.evaluate().await)
     }
+}
+
+/// Whether a sensor looks: somebody has started it, or nobody has stopped one that runs by itself.
+pub(crate) fn is_running(known: &HashMap<String, InstigatorRecord>, sensor: &Sensor) -> bool {
+    let said = known.get(&instigator(&sensor.name)).and_then(|record| record.is_running);
+    said.unwrap_or(sensor.runs_by_default)
 }
 
 fn find<'a>(engine: &'a Engine, name: &str) -> Result<&'a Arc<Sensor>> {

@@ -43,6 +43,8 @@ const PUBLISHING_MAX: usize = 1024;
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How often a run looks whether a pool has a slot that another run held.
 const POOL_POLL: Duration = Duration::from_millis(50);
+/// The label whose value says how many seconds a run may take.
+const RUNTIME_TAG: &str = "arrowsmith/max_runtime";
 const RUN_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// How a plan is carried out.
@@ -215,7 +217,9 @@ impl Loop {
 
     async fn drive(mut self, cancel: CancellationToken) -> Result<Ended> {
         let engine = Arc::clone(&self.run.engine);
-        let limit = engine.limits.run_timeout.unwrap_or(RUN_TIMEOUT);
+        let said = self.run.tags.get(RUNTIME_TAG).and_then(|seconds| seconds.parse().ok());
+        let said = said.map(Duration::from_secs);
+        let limit = said.or(engine.limits.run_timeout).unwrap_or(RUN_TIMEOUT);
         let mut timeout = engine.clock.sleep(limit);
         let mut heartbeat = engine.clock.sleep(HEARTBEAT);
         let mut beats = 0_u32;

@@ -45,6 +45,7 @@ mod progress;
 mod queue;
 mod record;
 mod storage_bench;
+mod system;
 mod unit_tests;
 mod watch;
 
@@ -63,4 +64,5 @@ pub use partitions::AssetPartitions;
 pub use plan::{JobRequest, Plan, PlanRequest, Reason, Reexecute, Step};
 pub use progress::{Counters, Observer, Progress, Silent};
 pub use storage_bench::{BenchResult, BenchRows, BenchWay, Seconds};
+pub use system::system_tables;
 pub use unit_tests::TestOutcome;

@@ -25,15 +25,16 @@ mod record;
 mod request;
 mod sqlite;
 mod storage;
+mod system;
 mod writer;
 
 pub use error::{Error, Result};
 pub use event::{Event, EventRecord};
 pub use instance::Instance;
 pub use operate::{
-    Again, Evaluation, EvaluationNode, EvaluationRecord, FailedRun, Forget, FreshnessChange,
-    Happening, Heartbeat, InstigatorRecord, Launch, Lead, Leader, LiveRun, NewEvaluation, NewTick,
-    QueuedRun, SetInstigator, TickRecord, Ticked,
+    Again, Counts, Evaluation, EvaluationNode, EvaluationRecord, FailedRun, Forget,
+    FreshnessChange, Happening, Heartbeat, InstigatorRecord, Launch, Lead, Leader, LiveRun,
+    NewEvaluation, NewTick, QueuedRun, SetInstigator, TickRecord, Ticked,
 };
 pub use process::ProcessIdentity;
 pub use record::{
@@ -45,3 +46,4 @@ pub use request::{
     EndAttempt, EndRun, EndStep, NewAttempt, NewOutput, NewPartition, NewRun, NewVersion, Publish,
     Published, Refusal, ReplaceSteps, ReusedVersion, Target, Tell,
 };
+pub use system::{SYSTEM_TABLES, SystemColumn, SystemTable};

@@ -341,8 +341,31 @@ pub struct Happening {
     pub selection: String,
     /// Who asked for the run, if it was queued.
     pub origin: Option<String>,
+    /// Whether the run was queued.
+    pub is_queued: bool,
+    /// The run that goes on with it after its failure, or `no`; `None` as long as that is open.
+    pub retry: Option<String>,
     /// How the run stands.
     pub status: RunStatus,
     /// Why the run failed, if it did.
     pub error: Option<String>,
+}
+
+/// How much there is of everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Runs by status.
+    pub runs: BTreeMap<String, u64>,
+    /// Steps by state.
+    pub steps: BTreeMap<String, u64>,
+    /// Ticks by status.
+    pub ticks: BTreeMap<String, u64>,
+    /// Slots that are taken, by pool.
+    pub slots: BTreeMap<String, u64>,
+    /// Stored versions.
+    pub materializations: u64,
+    /// Events.
+    pub events: u64,
+    /// When the oldest run that waits was queued.
+    pub oldest_queued: Option<TimeMicros>,
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::request::{Operate, Reply, Request};
 use crate::{
-    Error, EvaluationRecord, EventRecord, FailedRun, Forget, FreshnessChange, Happening, Heartbeat,
-    Instance, InstigatorRecord, Lead, Leader, LiveRun, NewTick, ProcessIdentity, QueuedRun, Result,
-    RunId, SetInstigator, TickRecord, Ticked, TimeMicros,
+    Counts, Error, EvaluationRecord, EventRecord, FailedRun, Forget, FreshnessChange, Happening,
+    Heartbeat, Instance, InstigatorRecord, Lead, Leader, LiveRun, NewTick, ProcessIdentity,
+    QueuedRun, Result, RunId, SetInstigator, SystemTable, TickRecord, Ticked, TimeMicros,
 };
 
 /// What the daemon asks of whatever keeps an instance; see [`Instance`] for what each means.
@@ -24,6 +24,12 @@ pub(crate) trait OperationsReader: fmt::Debug + Send + Sync {
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>>;
     async fn happenings(&self, kinds: &[&str], after: i64, limit: u32) -> Result<Vec<Happening>>;
     async fn last_event(&self) -> Result<i64>;
+    async fn last_tick(&self) -> Result<i64>;
+    async fn migration(&self) -> Result<i64>;
+    async fn system_rows(&self, table: &SystemTable, offset: u64, limit: u32)
+    -> Result<Vec<Value>>;
+    async fn failed_ticks_after(&self, after: i64) -> Result<Vec<TickRecord>>;
+    async fn counts(&self) -> Result<Counts>;
     async fn conditions(&self) -> Result<HashMap<String, Value>>;
     async fn evaluations(&self, asset: &str, limit: u32) -> Result<Vec<EvaluationRecord>>;
     async fn freshness(&self) -> Result<Vec<FreshnessChange>>;
@@ -204,6 +210,36 @@ impl Instance {
     /// The newest event.
     pub async fn last_event(&self) -> Result<i64> {
         self.operations()?.last_event().await
+    }
+
+    /// Rows of a table of what is remembered, as objects by the names of its columns.
+    pub async fn system_rows(
+        &self,
+        table: &SystemTable,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Value>> {
+        self.operations()?.system_rows(table, offset, limit).await
+    }
+
+    /// The newest migration of the database.
+    pub async fn migration(&self) -> Result<i64> {
+        self.operations()?.migration().await
+    }
+
+    /// The newest tick.
+    pub async fn last_tick(&self) -> Result<i64> {
+        self.operations()?.last_tick().await
+    }
+
+    /// Ticks after another that could not be evaluated, oldest first.
+    pub async fn failed_ticks_after(&self, after: i64) -> Result<Vec<TickRecord>> {
+        self.operations()?.failed_ticks_after(after).await
+    }
+
+    /// How much there is of everything.
+    pub async fn counts(&self) -> Result<Counts> {
+        self.operations()?.counts().await
     }
 
     /// What conditions of assets are to know at their next evaluation, by asset.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{FormatArgs, parse_variable};
+use crate::workspace::WORKSPACE_FILE;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaemonCommand {
@@ -14,11 +15,32 @@ pub(crate) enum DaemonCommand {
         /// Where to answer `/health`, `/ready`, `/metrics` and calls of webhooks, such as 127.0.0.1:3030
         #[arg(long, value_name = "ADDRESS", env = "ARROWSMITH_LISTEN")]
         listen: Option<SocketAddr>,
+        /// Serve all repositories of this file, each by a daemon of its own
+        #[arg(long, value_name = "FILE", conflicts_with = "listen")]
+        workspace: Option<PathBuf>,
     },
     /// Show who leads, and when each duty was last done; ends with 1 if nobody does them
     Status {
         #[command(flatten)]
         format: FormatArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkspaceCommand {
+    /// List the repositories of a workspace, and whether they are sound
+    List {
+        /// The workspace file
+        #[arg(default_value = WORKSPACE_FILE)]
+        file: PathBuf,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Type-check all repositories of a workspace
+    Check {
+        /// The workspace file
+        #[arg(default_value = WORKSPACE_FILE)]
+        file: PathBuf,
     },
 }
 

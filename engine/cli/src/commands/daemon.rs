@@ -1,5 +1,6 @@
 //! `daemon run|status`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::signals;
+use super::workspace::run_daemons;
 use crate::Exit;
 use crate::args::{DaemonCommand, Format};
 use crate::context::{CommandResult, Context, fail};
@@ -20,15 +22,13 @@ const SILENCE: Duration = Duration::from_secs(90);
 
 pub(crate) async fn daemon(context: &Context, command: DaemonCommand) -> CommandResult {
     match command {
-        DaemonCommand::Run { listen } => {
-            let _ = listen;
-            run(context).await
-        }
+        DaemonCommand::Run { workspace: Some(file), .. } => run_daemons(&file).await,
+        DaemonCommand::Run { listen, .. } => run(context, listen).await,
         DaemonCommand::Status { format } => status(context, format.format).await,
     }
 }
 
-async fn run(context: &Context) -> CommandResult {
+async fn run(context: &Context, listen: Option<SocketAddr>) -> CommandResult {
     let (repository, engine) = context.engine_options()?;
     let program = std::env::current_exe().map_err(|error| {
         complain(&format!("the program of this process is not known: {error}"));
@@ -54,7 +54,25 @@ async fn run(context: &Context) -> CommandResult {
     }
     let cancel = CancellationToken::new();
     let signalled = signals::cancel_on_signal(cancel.clone());
-    daemon.run(cancel).await.map_err(|error| failed(&error))?;
+    let served = async {
+        match listen {
+            Some(address) => daemon.serve(address, cancel.clone()).await,
+            None => Ok(()),
+        }
+    };
+    let worked = daemon.run(cancel.clone());
+    // Without its address nobody can look after it, so it does not begin.
+    let (served, worked) = tokio::join!(
+        async {
+            let served = served.await;
+            if served.is_err() {
+                cancel.cancel();
+            }
+            served
+        },
+        worked
+    );
+    served.and(worked).map_err(|error| failed(&error))?;
     say("the daemon has stopped");
     Ok(match signalled.exit() {
         // To be stopped by its supervisor is how a daemon ends well.

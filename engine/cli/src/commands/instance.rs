@@ -1,5 +1,6 @@
-//! `instance info|rebuild`.
+//! `instance info|rebuild|migrate|gc`.
 
+use arrowsmith_daemon::Daemon;
 use serde_json::json;
 
 use crate::Exit;
@@ -8,8 +9,21 @@ use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, say};
 
 pub(crate) async fn instance(context: &Context, command: InstanceCommand) -> CommandResult {
+    if matches!(command, InstanceCommand::Migrate) {
+        let instance = context.instance().await?;
+        let version = instance.migration().await.map_err(|e| fail(&e.into()))?;
+        say(&format!("the instance is at migration {version}"));
+        return Ok(Exit::Ok);
+    }
     let engine = context.engine().await?;
     match command {
+        InstanceCommand::Migrate => {}
+        InstanceCommand::Gc => {
+            let forget = Daemon::to_forget(&engine.resolved.operations, engine.now());
+            let (ticks, events) =
+                engine.instance.forget(forget).await.map_err(|e| fail(&e.into()))?;
+            say(&format!("{ticks} ticks and {events} events were forgotten"));
+        }
         InstanceCommand::Info { format } => {
             let pointers = engine.instance.pointers(&engine.environment).await;
             let pointers = pointers.map_err(|e| fail(&e.into()))?;
@@ -21,6 +35,13 @@ pub(crate) async fn instance(context: &Context, command: InstanceCommand) -> Com
             row("home", home.map_or("memory".to_owned(), |home| home.display().to_string()));
             row("environment", engine.environment.clone());
             row("tables", (pointers.len() + totals.len()).to_string());
+            let counts = engine.instance.counts().await.map_err(|e| fail(&e.into()))?;
+            row("runs", counts.runs.values().sum::<u64>().to_string());
+            row("versions", counts.materializations.to_string());
+            row("events", counts.events.to_string());
+            row("ticks", counts.ticks.values().sum::<u64>().to_string());
+            let migration = engine.instance.migration().await.map_err(|e| fail(&e.into()))?;
+            row("migration", migration.to_string());
             for (name, manager) in &engine.resolved.io_managers {
                 row(
                     &format!("io manager {name}"),

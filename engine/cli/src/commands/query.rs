@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrowsmith_definitions::{AssetReference, Diagnostic};
-use arrowsmith_execution::Engine;
+use arrowsmith_definitions::{AssetReference, Code, Diagnostic};
+use arrowsmith_execution::{Engine, system_tables};
 use arrowsmith_sql::{InputTable, Query, diagnose, plan_query};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
@@ -69,7 +69,27 @@ async fn stream(engine: &Engine, text: &str) -> CommandResult<SendableRecordBatc
     let mut unknown = Vec::new();
     for table in &query.tables {
         let reference = AssetReference { segments: table.segments.clone() };
-        match engine.resolved.find_reference(&reference) {
+        // An asset of the same name goes first.
+        let found = engine.resolved.find_reference(&reference);
+        if let ([schema, name], Err(_)) = (table.segments.as_slice(), &found)
+            && schema == "system"
+        {
+            if let Some(rows) = engine.system_table(name).await.map_err(|e| fail(&e))? {
+                tables.insert(table.name.clone(), InputTable::Rows(rows));
+                continue;
+            }
+            let names = system_tables();
+            let full = format!("system.{name}");
+            let near = arrowsmith_definitions::nearest(&full, names.iter().map(String::as_str));
+            let problem =
+                Diagnostic::error(Code::UnknownTable, format!("there is no table `{full}`"))
+                    .at(table.place.clone())
+                    .did_you_mean(near.map(str::to_owned))
+                    .help(format!("the instance has {}", names.join(", ")));
+            unknown.push(problem);
+            continue;
+        }
+        match found {
             Ok(resolved) => {
                 let rows = engine.table(&resolved.asset.key).await.map_err(|e| fail(&e))?;
                 tables.insert(table.name.clone(), InputTable::Rows(rows));

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::SqliteReader;
 use crate::operations::OperationsReader;
 use crate::{
-    EvaluationRecord, Event, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
-    InstigatorRecord, LiveRun, Result, RunId, TickRecord, TimeMicros,
+    Counts, EvaluationRecord, Event, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
+    InstigatorRecord, LiveRun, Result, RunId, SystemColumn, SystemTable, TickRecord, TimeMicros,
 };
 
 #[async_trait]
@@ -91,8 +91,8 @@ impl OperationsReader for SqliteReader {
         self.document(
             "select json_group_array(json_object('event_id', e.event_id, 'run_id', e.run_id,
                'at', e.at, 'asset', e.asset, 'partition_key', e.payload->>'$.partition_key',
-               'job', r.job, 'selection', r.selection, 'origin', r.origin,
-               'status', r.status, 'error', r.error))
+               'job', r.job, 'selection', r.selection, 'origin', r.origin, 'retry', r.retry,
+               'is_queued', json(iif(r.launch is null, 'false', 'true')), 'status', r.status, 'error', r.error))
              from (select * from events
                    where event_id > cast($2 as integer)
                      and kind in (select value from json_each($1))
@@ -166,5 +166,71 @@ impl OperationsReader for SqliteReader {
             (run_id, EventRecord { event_id, at, step_key, asset, event })
         };
         Ok(found.into_iter().map(record).collect())
+    }
+
+    async fn system_rows(
+        &self,
+        table: &SystemTable,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Value>> {
+        let object: Vec<String> = table
+            .columns
+            .iter()
+            .map(|(name, kind)| match kind {
+                SystemColumn::Truth => {
+                    format!(
+                        "'{name}', json(case {name} when 1 then 'true' when 0 then 'false' end)"
+                    )
+                }
+                _ => format!("'{name}', {name}"),
+            })
+            .collect();
+        let sql = format!(
+            "select json_group_array(json_object({})) from ({} limit {limit} offset {offset})",
+            object.join(", "),
+            table.sql
+        );
+        self.document_of(sql).await
+    }
+
+    async fn migration(&self) -> Result<i64> {
+        self.document("select json(max(version)) from _sqlx_migrations where success", &[]).await
+    }
+
+    async fn last_tick(&self) -> Result<i64> {
+        self.document("select json(coalesce(max(tick_id), 0)) from ticks", &[]).await
+    }
+
+    async fn failed_ticks_after(&self, after: i64) -> Result<Vec<TickRecord>> {
+        self.document(
+            "select json_group_array(json_object('tick_id', tick_id, 'instigator', instigator,
+               'scheduled_at', scheduled_at, 'began_at', began_at, 'ended_at', ended_at,
+               'status', status, 'run_ids', json(run_ids), 'suppressed', json(suppressed),
+               'reason', reason, 'cursor', cursor))
+             from (select * from ticks where tick_id > cast($1 as integer) and status = 'failure'
+                   order by tick_id limit 200)",
+            &[&after.to_string()],
+        )
+        .await
+    }
+
+    async fn counts(&self) -> Result<Counts> {
+        self.document(
+            "select json_object(
+               'runs', (select json(json_group_object(status, n)) from
+                 (select status, count(*) as n from runs group by status)),
+               'steps', (select json(json_group_object(state, n)) from
+                 (select state, count(*) as n from steps group by state)),
+               'ticks', (select json(json_group_object(status, n)) from
+                 (select status, count(*) as n from ticks group by status)),
+               'slots', (select json(json_group_object(pool, n)) from
+                 (select pool, count(*) as n from slots group by pool)),
+               'materializations', (select count(*) from versions),
+               'events', (select count(*) from events),
+               'oldest_queued', (select min(created_at) from runs where status = 'queued'))",
+            &[],
+        )
+        .await
     }
 }

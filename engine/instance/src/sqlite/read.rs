@@ -62,6 +62,12 @@ impl SqliteReader {
         decode(query.fetch_one(&self.pool).await?.get(0), "an aggregate")
     }
 
+    /// The same of a query that is put together.
+    pub(super) async fn document_of<T: DeserializeOwned>(&self, sql: String) -> Result<T> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        decode(query.fetch_one(&self.pool).await?.get(0), "an aggregate")
+    }
+
     async fn run_records(&self, rows: Vec<SqliteRow>) -> Result<Vec<RunRecord>> {
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
