@@ -78,8 +78,8 @@ pub mod prelude {
         Decimal, DynamicHandle, DynamicOutputs, FunctionAsset, Graph, Handle, Hook, Job, Literal,
         Nothing, OpContext, PartitionMapping, Partitions, RecordBatches, Repository, Resource,
         ResourceDefinition, ResourceType, Resources, RetryRequested, RunRequest, RunTarget,
-        Schedule, Sensor, SensorContext, SensorResult, Table, TickResult, TimeWindows, Timestamp,
-        Unset, asset, assets, graph, op, sql_asset, sql_project,
+        Schedule, ScheduleContext, Sensor, SensorContext, SensorResult, Table, TickResult,
+        TimeWindows, Timestamp, Unset, asset, assets, graph, op, sql_asset, sql_project,
     };
     pub use datafusion::dataframe::DataFrame;
     pub use datafusion::prelude::{col, lit};

@@ -4,6 +4,8 @@
 //! cargo run --example rust_assets -- check
 //! cargo run --example rust_assets -- materialize
 //! cargo run --example rust_assets -- query "select * from hottest"
+//! cargo run --example rust_assets -- schedule preview nightly
+//! cargo run --example rust_assets -- daemon run
 //! ```
 
 use std::process::ExitCode;
@@ -53,10 +55,45 @@ fn maxima(context: AssetContext, readings: Table<Reading>) -> Vec<Maximum> {
     maxima.into_iter().map(|(station, celsius)| Maximum { station, celsius }).collect()
 }
 
+/// Everything each night, but on Mondays, when the stations are read by hand.
+fn nightly() -> Result<Schedule, String> {
+    let schedule = Schedule::cron("nightly", "0 3 * * *", RunTarget::Assets("*".to_owned()))?;
+    let schedule = schedule.in_timezone("Europe/Berlin")?;
+    Ok(schedule.with_function(|tick: ScheduleContext| async move {
+        let day = tick.scheduled_at.strftime("%A").to_string();
+        Ok::<_, BoxError>(match day.as_str() {
+            "Monday" => TickResult::skip("the stations are read by hand"),
+            _ => RunRequest::new().with_tag("day", day).into(),
+        })
+    }))
+}
+
+/// The maxima again whenever the file `alarm.txt` says something else.
+fn alarm() -> Sensor {
+    let sensor = Sensor::new("alarm", |context: SensorContext| async move {
+        let said = std::fs::read_to_string("alarm.txt").unwrap_or_default();
+        Ok::<_, BoxError>(if context.cursor.as_ref() == Some(&said) {
+            SensorResult::skip("it says the same as before")
+        } else {
+            SensorResult::from(RunRequest::new()).with_cursor(said)
+        })
+    });
+    sensor.with_target(RunTarget::Assets("+maxima+".to_owned())).with_min_interval(SECOND).running()
+}
+
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let hottest = sql_asset(
         "hottest",
         "select station, celsius, rank() over (order by celsius desc) as rank from maxima",
     );
-    arrowsmith::main(Repository::new("climate").with(assets![readings, maxima]).with(hottest))
+    let nightly = nightly().expect("a cron expression and a time zone");
+    arrowsmith::main(
+        Repository::new("climate")
+            .with(assets![readings, maxima])
+            .with(hottest)
+            .with(nightly)
+            .with(alarm()),
+    )
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrowsmith::daemon::Daemon;
-use arrowsmith::execution::{PlanRequest, RunOptions, Silent};
+use arrowsmith::execution::Silent;
 use arrowsmith::instance::EvaluationNode;
 use arrowsmith::prelude::*;
 use arrowsmith::{AutomationCondition, Definitions};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{SetClock, daemon};
+use crate::support::materialize;
 
 struct Place {
     _home: TempDir,
@@ -60,12 +61,7 @@ impl Place {
     }
 
     async fn materialize(&self, selection: &str, partitions: Option<&str>) {
-        let engine = self.daemon.engine().expect("an engine");
-        let mut request = PlanRequest::new(selection);
-        request.partitions = partitions.map(|set| set.parse().expect("a set"));
-        let plan = engine.plan_request(&request).await.expect("a plan");
-        let (options, cancel) = (RunOptions::default(), CancellationToken::new());
-        engine.run(plan, options, cancel, Arc::new(Silent)).await.expect("a run");
+        materialize(&self.daemon, selection, partitions).await;
     }
 }
 

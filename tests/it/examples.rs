@@ -39,6 +39,40 @@ fn a_program_of_rust_and_sql_assets_is_its_own_command_line() {
 }
 
 #[test]
+fn a_compiled_repository_is_its_own_daemon_and_one_of_a_workspace() {
+    let folder = TempDir::new().expect("a folder");
+    let home = TempDir::new().expect("a folder");
+    let preview =
+        ok("rust_assets", &home, &["schedule", "preview", "nightly", "-n", "7", "-f", "csv"]);
+    assert_eq!(preview.matches("the stations are read by hand").count(), 1, "{preview}");
+    assert_eq!(preview.matches("assets *").count(), 6, "{preview}");
+    let file = folder.path().join("workspace.toml");
+    let program = program("rust_assets");
+    let text = format!("[repositories.climate]\nprogram = {program:?}\nhome = {:?}\n", home.path());
+    std::fs::write(&file, text).expect("written");
+    let arrowsmith = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arrowsmith"));
+        command.args(arguments).current_dir(folder.path());
+        command
+    };
+    let listed = arrowsmith(&["workspace", "list", "-f", "csv"]).output().expect("a list");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("climate,sound,3,0,1,1\n"), "{listed}");
+    let mut daemons = arrowsmith(&["daemon", "run", "--workspace", "workspace.toml"]);
+    let mut daemons = daemons.stderr(std::process::Stdio::null()).spawn().expect("daemons");
+    // The sensor has seen nothing yet, so it asks for a run at once.
+    let runs = || ok("rust_assets", &home, &["run", "list", "-f", "csv"]);
+    let began = std::time::Instant::now();
+    while !runs().contains(",success,") {
+        assert!(began.elapsed() < std::time::Duration::from_mins(1), "{}", runs());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let stopped = Command::new("kill").arg(daemons.id().to_string()).status();
+    assert!(stopped.expect("kill runs").success());
+    assert_eq!(daemons.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
 fn a_users_own_package_mixes_sql_files_and_rust() {
     let home = TempDir::new().expect("a folder");
     // The program names the folder that it was built in; `--project` says where it is now.

@@ -6,12 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use arrowsmith::daemon::Daemon;
 use arrowsmith::prelude::*;
 use tempfile::TempDir;
 
 use crate::schedules::{SetClock, daemon};
-use crate::support::Project;
+use crate::support::{Project, materialize};
 
 /// A request as it goes over the wire; the status and the body of its answer.
 fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
@@ -225,24 +224,15 @@ async fn freshness_is_what_the_policy_says_and_its_changes_are_remembered() {
             .join(", ")
     };
     assert_eq!(states("2026-01-01T08:00:00Z").await, "", "nothing is known");
-    materialize(&daemon).await;
+    materialize(&daemon, "", None).await;
     assert_eq!(states("2026-01-01T08:30:00Z").await, "daily pass, window pass");
     assert_eq!(states("2026-01-01T09:30:00Z").await, "daily pass, window warn");
     assert_eq!(states("2026-01-01T11:00:00Z").await, "daily pass, window fail");
     assert_eq!(states("2026-01-02T09:00:00Z").await, "daily fail, window fail");
-    materialize(&daemon).await;
+    materialize(&daemon, "", None).await;
     assert_eq!(states("2026-01-02T09:01:00Z").await, "daily pass, window pass");
     let changes = daemon.instance().freshness_after(0).await.expect("changes");
     assert_eq!(changes.len(), 2 + 1 + 1 + 1 + 2);
-}
-
-async fn materialize(daemon: &Daemon) {
-    use arrowsmith::execution::{PlanRequest, RunOptions, Silent};
-    let engine = daemon.engine().expect("an engine");
-    let plan = engine.plan_request(&PlanRequest::new("")).await.expect("a plan");
-    let cancel = tokio_util::sync::CancellationToken::new();
-    let observer = std::sync::Arc::new(Silent);
-    engine.run(plan, RunOptions::default(), cancel, observer).await.expect("a run");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrowsmith::daemon::Daemon;
-use arrowsmith::execution::{PlanRequest, RunOptions, Silent};
+use arrowsmith::execution::Silent;
 use arrowsmith::instance::{RunRecord, TickRecord, TickStatus};
 use arrowsmith::prelude::*;
 use arrowsmith::{BoxError, RunEnd, Secret};
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{SetClock, daemon};
+use crate::support::materialize;
 
 const START: &str = "2026-01-01T00:00:00Z";
 
@@ -57,12 +58,7 @@ impl Place {
     }
 
     async fn materialize(&self, selection: &str, partitions: Option<&str>) {
-        let engine = self.daemon.engine().expect("an engine");
-        let mut request = PlanRequest::new(selection);
-        request.partitions = partitions.map(|set| set.parse().expect("a set"));
-        let plan = engine.plan_request(&request).await.expect("a plan");
-        let (options, cancel) = (RunOptions::default(), CancellationToken::new());
-        engine.run(plan, options, cancel, Arc::new(Silent)).await.expect("a run");
+        materialize(&self.daemon, selection, partitions).await;
     }
 }
 

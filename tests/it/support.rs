@@ -82,6 +82,21 @@ impl From<Output> for Ran {
     }
 }
 
+/// Materializes assets with the engine of a daemon, without its queue.
+pub(crate) async fn materialize(
+    daemon: &arrowsmith::daemon::Daemon,
+    selection: &str,
+    partitions: Option<&str>,
+) {
+    use arrowsmith::execution::{PlanRequest, RunOptions, Silent};
+    let engine = daemon.engine().expect("an engine");
+    let mut request = PlanRequest::new(selection);
+    request.partitions = partitions.map(|set| set.parse().expect("a set"));
+    let plan = engine.plan_request(&request).await.expect("a plan");
+    let (options, cancel) = (RunOptions::default(), tokio_util::sync::CancellationToken::new());
+    engine.run(plan, options, cancel, std::sync::Arc::new(Silent)).await.expect("a run");
+}
+
 /// The folder of the examples.
 pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")

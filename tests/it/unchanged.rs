@@ -153,3 +153,19 @@ fn what_is_computed_each_time_and_warnings_are_never_quiet() {
         assert!(warned.err.contains("everything that is selected is fresh"), "{}", warned.err);
     }
 }
+
+/// A daemon that has nothing to do writes who leads and that it lives, which is nothing to a plan.
+#[tokio::test]
+async fn an_idle_daemon_disturbs_nobody() {
+    use arrowsmith::instance::{Instance, SetInstigator};
+    let home = tempfile::TempDir::new().expect("a folder");
+    let instance = Instance::open(home.path()).await.expect("an instance");
+    let changes = async || Instance::changes(home.path()).await.expect("a count");
+    let before = changes().await;
+    instance.lead("daemon", "me", 0, 30).await.expect("a lead");
+    instance.beat(Vec::new()).await.expect("a beat");
+    instance.set_instigator("sensor:s", SetInstigator::Start, 1).await.expect("started");
+    assert_eq!(changes().await, before);
+    instance.add_dynamic_partitions("regions", vec!["eu".into()], 1).await.expect("added");
+    assert_eq!(changes().await, before + 1);
+}

@@ -15,6 +15,8 @@ use crate::context::CommandResult;
 use crate::diagnostics::{report, summary};
 use crate::{Exit, output};
 
+const KEYS: &[&str] = &["project", "program", "arguments", "home"];
+
 /// The name of a workspace file, if none is given.
 pub(crate) const WORKSPACE_FILE: &str = "workspace.toml";
 
@@ -33,6 +35,8 @@ pub(crate) struct Location {
     /// Its first arguments.
     arguments: Vec<OsString>,
     folder: PathBuf,
+    /// Where its instance is, unless its folder says it.
+    home: Option<PathBuf>,
 }
 
 impl Location {
@@ -41,6 +45,9 @@ impl Location {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).args(arguments).current_dir(&self.folder);
         command.env_remove("ARROWSMITH_HOME").env_remove("ARROWSMITH_PROJECT");
+        if let Some(home) = &self.home {
+            command.env("ARROWSMITH_HOME", home);
+        }
         command.stdin(Stdio::null());
         command
     }
@@ -90,10 +97,8 @@ fn locations(
             refuse(at, format!("repository `{name}` is a table"), None);
             continue;
         };
-        for key in
-            table.keys().filter(|key| !["project", "program", "arguments"].contains(&key.as_str()))
-        {
-            let near = nearest(key, ["project", "program", "arguments"]).map(str::to_owned);
+        for key in table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+            let near = nearest(key, KEYS.iter().copied()).map(str::to_owned);
             refuse(at.clone(), format!("repository `{name}` has no key `{key}`"), near);
         }
         let text_of = |key: &str| table.get(key).and_then(toml::Value::as_str);
@@ -111,7 +116,8 @@ fn locations(
                     );
                     continue;
                 }
-                locations.push(Location { name, program, arguments, folder: folder.to_owned() });
+                let (folder, home) = (folder.to_owned(), None);
+                locations.push(Location { name, program, arguments, folder, home });
             }
             (None, Some(program)) => {
                 let given = table.get("arguments").and_then(toml::Value::as_array);
@@ -124,7 +130,11 @@ fn locations(
                     refuse(at, format!("repository `{name}`: `{shown}` is no program"), None);
                     continue;
                 }
-                locations.push(Location { name, program, arguments, folder: folder.to_owned() });
+                // Programs of one folder are repositories of their own.
+                let home = text_of("home")
+                    .map_or_else(|| PathBuf::from(".arrowsmith").join(&name), PathBuf::from);
+                let (home, folder) = (Some(folder.join(home)), folder.to_owned());
+                locations.push(Location { name, program, arguments, folder, home });
             }
             _ => {
                 let message = format!(

@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 
 use arrowsmith_definitions::{Secret, SensorKind};
+use arrowsmith_instance::Ticked;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -108,8 +109,13 @@ async fn called(
         return refuse(StatusCode::CONFLICT, "the sensor is stopped");
     }
     match daemon.tick_sensor(&name, Some(payload)).await {
-        Ok(Some(_)) => (StatusCode::ACCEPTED, "accepted\n").into_response(),
-        Ok(None) => refuse(StatusCode::SERVICE_UNAVAILABLE, "another daemon leads"),
+        Ok(Some(Ticked::Yes { .. })) => (StatusCode::ACCEPTED, "accepted\n").into_response(),
+        Ok(Some(Ticked::Before)) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "too many calls at once")
+        }
+        Ok(None | Some(Ticked::NotLeader)) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "another daemon leads")
+        }
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &crate::error::chain(&error)),
     }
 }

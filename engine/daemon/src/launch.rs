@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrowsmith_definitions::Launcher;
 use arrowsmith_execution::{Engine, Silent};
-use arrowsmith_instance::{EndRun, RunId, RunStatus};
+use arrowsmith_instance::{EndRun, ProcessIdentity, RunId, RunStatus};
 use async_trait::async_trait;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -130,16 +130,21 @@ impl Daemon {
         Ok(())
     }
 
-    /// Ends a run whose process has died. One that has ended stays as it is; one that has not begun
-    /// waits again.
+    /// Ends a run whose process has died. One that has ended stays as it is, one that has not begun waits
+    /// again, and one that another process has begun meanwhile is that one's.
     async fn is_over(&self, run_id: RunId, reason: String) -> Result<()> {
-        let run = self.shared.instance.run(&run_id.to_string()).await?;
+        let live = self.shared.instance.queue().await?;
+        let Some(run) = live.into_iter().find(|run| run.run_id == run_id) else { return Ok(()) };
         let now = self.now();
+        let here = ProcessIdentity::current();
+        let is_gone = run.process.as_ref().is_none_or(|by| by.is_gone() || *by == here);
         let (status, crashed) = match run.status {
+            RunStatus::Queued => return Ok(()),
             RunStatus::Starting if self.shared.instance.give_back(run_id, now).await? => {
                 return Ok(());
             }
-            RunStatus::Canceling => (RunStatus::Canceled, false),
+            _ if !is_gone => return Ok(()),
+            _ if run.cancel_at.is_some() => (RunStatus::Canceled, false),
             _ => (RunStatus::Failure, true),
         };
         let end = EndRun { run_id, status, error: Some(reason), crashed, at: now };

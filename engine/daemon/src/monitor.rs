@@ -22,9 +22,9 @@ impl Daemon {
         }
         let grace = self.engine().map(|engine| engine.resolved.operations.cancel_grace);
         let grace = micros(grace.unwrap_or_default());
-        for run in self.shared.instance.queue().await? {
+        for run in self.shared.instance.runs_that_are(&[RunStatus::Started]).await? {
             let is_over = run.cancel_at.is_some_and(|at| now - at > grace);
-            if run.status == RunStatus::Started && is_over {
+            if is_over {
                 kill(&run);
                 let error = Some("it was asked to stop, and its process was killed".to_owned());
                 let (run_id, status) = (run.run_id, RunStatus::Canceled);

@@ -25,6 +25,9 @@ use crate::{Daemon, Error, Result};
 /// Ticks that ask for nothing, as the one before, are remembered no more often than this.
 const SKIPS_EVERY: i64 = 15 * 60 * 1_000_000;
 
+/// How many calls of a webhook may come within the same microsecond.
+const CALLS_AT_ONCE: usize = 100;
+
 /// What a sensor is called in the instance.
 pub(crate) fn instigator(name: &str) -> String {
     format!("sensor:{name}")
@@ -165,7 +168,14 @@ impl Daemon {
                 return Ok(None);
             }
         }
-        Ok(Some(self.shared.instance.tick(tick, Some(leader)).await?))
+        // Two calls of a webhook may come at the same moment.
+        for _ in 0..CALLS_AT_ONCE {
+            match self.shared.instance.tick(tick.clone(), Some(leader)).await? {
+                Ticked::Before => tick.scheduled_at += 1,
+                ticked => return Ok(Some(ticked)),
+            }
+        }
+        Ok(Some(Ticked::Before))
     }
 
     /// What a sensor would ask for now, with what it is to know; nothing is remembered.

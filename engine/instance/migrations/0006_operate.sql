@@ -76,7 +76,6 @@ create index slots_by_pool on slots (pool);
 
 create index events_of_run_ends on events (event_id)
   where kind in ('RUN_SUCCESS', 'RUN_FAILURE', 'RUN_CANCELED');
-create index events_by_time on events (at);
 
 -- What the condition of an asset has to know at its next evaluation, as JSON.
 create table conditions (

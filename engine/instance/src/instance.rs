@@ -190,7 +190,7 @@ impl Instance {
         if self.operations.is_none() {
             return Ok(());
         }
-        for run in self.queue().await? {
+        for run in self.runs_that_are(&[RunStatus::Starting]).await? {
             let is_dead = run.lease_until < now || run.process.is_none_or(|by| by.is_gone());
             if run.status == RunStatus::Starting
                 && is_dead

@@ -10,13 +10,14 @@ use crate::request::{Operate, Reply, Request};
 use crate::{
     Counts, Error, EvaluationRecord, EventRecord, FailedRun, Forget, FreshnessChange, Happening,
     Heartbeat, Instance, InstigatorRecord, Lead, Leader, LiveRun, NewTick, ProcessIdentity,
-    QueuedRun, Result, RunId, SetInstigator, SystemTable, TickRecord, Ticked, TimeMicros,
+    QueuedRun, Result, RunId, RunStatus, SetInstigator, SystemTable, TickRecord, Ticked,
+    TimeMicros,
 };
 
 /// What the daemon asks of whatever keeps an instance; see [`Instance`] for what each means.
 #[async_trait]
 pub(crate) trait OperationsReader: fmt::Debug + Send + Sync {
-    async fn live(&self) -> Result<Vec<LiveRun>>;
+    async fn live(&self, statuses: &[RunStatus]) -> Result<Vec<LiveRun>>;
     async fn cancel_requested(&self, run_id: RunId) -> Result<bool>;
     async fn failed(&self, limit: u32) -> Result<Vec<FailedRun>>;
     async fn instigators(&self) -> Result<Vec<InstigatorRecord>>;
@@ -134,7 +135,12 @@ impl Instance {
 
     /// Runs that wait, in the order in which they go first, and runs that go on.
     pub async fn queue(&self) -> Result<Vec<LiveRun>> {
-        self.operations()?.live().await
+        self.runs_that_are(&[RunStatus::Queued, RunStatus::Starting, RunStatus::Started]).await
+    }
+
+    /// Runs that stand in one of some ways, in the order in which they go first.
+    pub async fn runs_that_are(&self, statuses: &[RunStatus]) -> Result<Vec<LiveRun>> {
+        self.operations()?.live(statuses).await
     }
 
     /// The oldest failed runs of which nobody has decided whether they are tried again.

@@ -399,6 +399,21 @@ pub(crate) enum Operate {
     Forget(Forget),
 }
 
+impl Request {
+    /// Whether it may change what a plan would find. Whoever leads, waits or has ticked does not.
+    pub(crate) fn is_of_catalog(&self) -> bool {
+        match self {
+            Self::Operate(operate) => match &**operate {
+                Operate::Tick { tick, .. } => {
+                    !tick.add_partitions.is_empty() || !tick.remove_partitions.is_empty()
+                }
+                _ => false,
+            },
+            _ => true,
+        }
+    }
+}
+
 /// What the writer answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {

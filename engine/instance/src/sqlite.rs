@@ -116,3 +116,71 @@ fn network_disk(path: &Path) -> Option<String> {
     }
     best.filter(|(_, kind)| shared(kind)).map(|(_, kind)| kind.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sqlx::migrate::Migrator;
+    use sqlx::{Connection, SqliteConnection};
+
+    use super::{MIGRATIONS, SqliteConnectOptions};
+    use crate::{Error, Instance, RunStatus};
+
+    const RUN: &str = "01890000-0000-7000-8000-000000000001";
+
+    async fn connect(home: &Path) -> SqliteConnection {
+        let options =
+            SqliteConnectOptions::new().filename(home.join("instance.db")).create_if_missing(true);
+        SqliteConnection::connect_with(&options).await.expect("a database")
+    }
+
+    /// A database as the first `count` migrations have left it, with a run that has ended in it.
+    async fn made_by(home: &Path, count: usize) {
+        let mut connection = connect(home).await;
+        let migrations = MIGRATIONS.iter().take(count).cloned().collect();
+        Migrator::with_migrations(migrations).run(&mut connection).await.expect("migrated");
+        let sql = format!(
+            "insert into runs (run_id, environment, selection, status, tags, process, lease_until,
+               created_at, ended_at)
+             values ('{RUN}', 'main', '*', 'success', '{{}}',
+               '{{\"boot\":\"\",\"pid\":1,\"started\":\"\"}}', 0, 5, 7);
+             insert into steps (run_id, step_key, position, state) values ('{RUN}', 'a', 0, 'success');
+             insert into events (run_id, at, kind, payload)
+             values ('{RUN}', 7, 'RUN_SUCCESS', '{{\"kind\":\"RUN_SUCCESS\"}}')"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.expect("rows");
+        connection.close().await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn an_instance_of_any_earlier_version_is_brought_up_to_date_with_what_it_remembers() {
+        for count in 1..=MIGRATIONS.iter().count() {
+            let home = tempfile::tempdir().expect("a folder");
+            made_by(home.path(), count).await;
+            let instance = Instance::open(home.path()).await.expect("an instance");
+            let run = instance.run("latest").await.expect("a run");
+            assert_eq!(run.run_id.to_string(), RUN, "of migration {count}");
+            assert_eq!((run.status, run.ended_at), (RunStatus::Success, Some(7)));
+            assert_eq!(run.started_at.is_some(), count < 6, "what has begun is known from when");
+            assert_eq!(instance.steps(run.run_id).await.expect("steps").len(), 1);
+            assert_eq!(instance.ends_after(0, 10).await.expect("ends").len(), 1);
+            let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+            assert_eq!(instance.migration().await.ok(), newest);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_of_a_later_version_is_left_alone() {
+        let home = tempfile::tempdir().expect("a folder");
+        drop(Instance::open(home.path()).await.expect("an instance"));
+        let mut connection = connect(home.path()).await;
+        let sql = "insert into _sqlx_migrations
+                     (version, description, success, checksum, execution_time)
+                   values (9999, 'later', true, x'00', 0)";
+        sqlx::query(sql).execute(&mut connection).await.expect("a row");
+        connection.close().await.expect("closed");
+        let opened = Instance::open(home.path()).await;
+        assert!(matches!(opened, Err(Error::Newer { migration: 9999, .. })), "{opened:?}");
+    }
+}

@@ -15,6 +15,9 @@ use crate::args::{Format, SensorCommand};
 use crate::context::{CommandResult, Context, fail};
 use crate::output::{Rows, complain, moment, print, say};
 
+/// The name under which the conditions of assets are started and stopped.
+const AUTOMATION: &str = "automation";
+
 pub(crate) async fn sensor(context: &Context, command: SensorCommand) -> CommandResult {
     let engine = context.engine().await?;
     match command {
@@ -53,8 +56,16 @@ fn find<'a>(engine: &'a Engine, name: &str) -> CommandResult<&'a Arc<Sensor>> {
     sensors.get(name).ok_or_else(|| unknown("sensor", name, sensors.keys()))
 }
 
+/// What a sensor is called in the instance. `automation` looks at the conditions of all assets.
 fn named(engine: &Engine, name: &str) -> CommandResult<String> {
+    if name == AUTOMATION && has_conditions(engine) {
+        return Ok(format!("sensor:{name}"));
+    }
     find(engine, name).map(|_| format!("sensor:{name}"))
+}
+
+fn has_conditions(engine: &Engine) -> bool {
+    engine.resolved.assets.values().any(|of| of.asset.automation.is_some())
 }
 
 async fn list(engine: &Engine, format: Format) -> CommandResult {
@@ -72,6 +83,21 @@ async fn list(engine: &Engine, format: Format) -> CommandResult {
             json!(sensor.min_interval.as_secs()),
             target(sensor.target.as_ref()),
             json!(last.map(|tick| format!("{} {}", moment(tick.ended_at), tick.status))),
+        ]);
+    }
+    if has_conditions(engine) {
+        let instigator = format!("sensor:{AUTOMATION}");
+        let state = state(known.get(&instigator), true);
+        let last = engine.instance.ticks(&instigator, 1).await.map_err(|e| fail(&e.into()))?.pop();
+        let last = last.map(|tick| format!("{} {}", moment(tick.ended_at), tick.status));
+        let runs = json!("what conditions hold for");
+        rows.push(vec![
+            json!(AUTOMATION),
+            json!(state),
+            json!("conditions"),
+            json!(5),
+            runs,
+            json!(last),
         ]);
     }
     rows.print(format)?;

@@ -23,6 +23,11 @@ pub(super) fn add(repository: &Repository, resolved: &mut Resolved) -> Vec<Diagn
             let message = format!("{what} `{name}` is not named by letters, digits and `_`");
             problems.push(Diagnostic::error(Code::Schedule, message).at(place.clone()));
         }
+        if name == "automation" {
+            let message =
+                format!("{what} `{name}` has the name under which conditions of assets run");
+            problems.push(Diagnostic::error(Code::Schedule, message).at(place.clone()));
+        }
         if let Some(first) = seen.insert(name, place.as_ref()) {
             let message = format!("{what} `{name}` has the name of another schedule or sensor");
             problems.push(

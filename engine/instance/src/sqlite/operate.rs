@@ -9,21 +9,33 @@ use super::SqliteReader;
 use crate::operations::OperationsReader;
 use crate::{
     Counts, EvaluationRecord, Event, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
-    InstigatorRecord, LiveRun, Result, RunId, SystemColumn, SystemTable, TickRecord, TimeMicros,
+    InstigatorRecord, LiveRun, Result, RunId, RunStatus, SystemColumn, SystemTable, TickRecord,
+    TimeMicros,
 };
+
+/// Rows of `ticks` as a [`TickRecord`] has them.
+macro_rules! ticks {
+    () => {
+        "json_group_array(json_object('tick_id', tick_id, 'instigator', instigator,
+           'scheduled_at', scheduled_at, 'began_at', began_at, 'ended_at', ended_at,
+           'status', status, 'run_ids', json(run_ids), 'suppressed', json(suppressed),
+           'reason', reason, 'cursor', cursor))"
+    };
+}
 
 #[async_trait]
 impl OperationsReader for SqliteReader {
-    async fn live(&self) -> Result<Vec<LiveRun>> {
+    async fn live(&self, statuses: &[RunStatus]) -> Result<Vec<LiveRun>> {
+        let statuses = serde_json::to_string(statuses).unwrap_or_default();
         self.document(
             "select json_group_array(json_object('run_id', run_id, 'status', status,
                'tags', json(tags), 'priority', priority, 'created_at', created_at,
                'started_at', started_at, 'cancel_at', cancel_at, 'process', json(process),
                'lease_until', lease_until, 'launches', launches,
                'launch', json(launch)))
-             from (select * from runs where status in ('queued', 'starting', 'started')
+             from (select * from runs where status in (select value from json_each($1))
                    order by priority desc, created_at, run_id)",
-            &[],
+            &[&statuses],
         )
         .await
     }
@@ -66,12 +78,12 @@ impl OperationsReader for SqliteReader {
 
     async fn ticks(&self, instigator: &str, limit: u32) -> Result<Vec<TickRecord>> {
         self.document(
-            "select json_group_array(json_object('tick_id', tick_id, 'instigator', instigator,
-               'scheduled_at', scheduled_at, 'began_at', began_at, 'ended_at', ended_at,
-               'status', status, 'run_ids', json(run_ids), 'suppressed', json(suppressed),
-               'reason', reason, 'cursor', cursor))
-             from (select * from ticks where instigator = $1
-                   order by tick_id desc limit cast($2 as integer))",
+            concat!(
+                "select ",
+                ticks!(),
+                " from (select * from ticks where instigator = $1
+                   order by tick_id desc limit cast($2 as integer))"
+            ),
             &[instigator, &limit.to_string()],
         )
         .await
@@ -204,12 +216,12 @@ impl OperationsReader for SqliteReader {
 
     async fn failed_ticks_after(&self, after: i64) -> Result<Vec<TickRecord>> {
         self.document(
-            "select json_group_array(json_object('tick_id', tick_id, 'instigator', instigator,
-               'scheduled_at', scheduled_at, 'began_at', began_at, 'ended_at', ended_at,
-               'status', status, 'run_ids', json(run_ids), 'suppressed', json(suppressed),
-               'reason', reason, 'cursor', cursor))
-             from (select * from ticks where tick_id > cast($1 as integer) and status = 'failure'
-                   order by tick_id limit 200)",
+            concat!(
+                "select ",
+                ticks!(),
+                " from (select * from ticks where tick_id > cast($1 as integer) and status = 'failure'
+                   order by tick_id limit 200)"
+            ),
             &[&after.to_string()],
         )
         .await

@@ -90,7 +90,9 @@ impl Transaction<'_> {
                 [rows(std::mem::take(&mut self.events))],
             );
         }
-        self.script.add("update changes set count = count + 1", []);
+        if requests.iter().any(Request::is_of_catalog) {
+            self.script.add("update changes set count = count + 1", []);
+        }
         self.script.add("commit", []);
         self.script.run(self.connection).await?;
         Ok(replies)

@@ -363,8 +363,13 @@ impl Transaction<'_> {
         );
         let events = self.script.change(
             self.connection,
-            "delete from events where at < $1 and run_id not in (
-               select run_id from runs where status in ('queued', 'starting', 'started'))",
+            // From the oldest on, so that no more is read than is forgotten.
+            "delete from events
+             where event_id < coalesce(
+                 (select event_id from events where at >= $1 order by event_id limit 1),
+                 (select max(event_id) + 1 from events))
+               and run_id not in (
+                 select run_id from runs where status in ('queued', 'starting', 'started'))",
             [text(&forget.events_before)],
         );
         Ok(Reply::Forgotten { ticks: skipped + others, events: events.await? })
