@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrowsmith::daemon::{
-    Daemon, DaemonOptions, InProcessLauncher, Launch, PRIORITY_TAG, RETRIES_TAG, Result,
-    RunLauncher, next_of, run_of,
+    ClaimedRun, Daemon, DaemonOptions, InProcessLauncher, PRIORITY_TAG, RETRIES_TAG, Result,
+    RunLauncher, derived_run_id, queued_run,
 };
 use arrowsmith::execution::EngineOptions;
 use arrowsmith::instance::{RunId, RunRecord, RunStatus};
@@ -27,11 +27,11 @@ struct Noting {
 
 #[async_trait]
 impl RunLauncher for Noting {
-    async fn launch(&self, launch: Launch) -> Result<Option<String>> {
-        self.began.lock().expect("a lock").push(launch.run_id);
+    async fn launch(&self, run: ClaimedRun) -> Result<Option<String>> {
+        self.began.lock().expect("a lock").push(run.run_id);
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
-        let done = InProcessLauncher.launch(launch).await;
+        let done = InProcessLauncher.launch(run).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
         done
     }
@@ -56,9 +56,9 @@ async fn queue(daemon: &Daemon, number: usize, target: &RunTarget, tags: &[(&str
         tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let engine = daemon.engine().expect("an engine");
     let (run_id, request) =
-        (next_of("test", engine.now(), number), RunRequest { tags, ..RunRequest::new() });
+        (derived_run_id("test", engine.now(), number), RunRequest { tags, ..RunRequest::new() });
     let at = engine.now() + i64::try_from(number).expect("a number");
-    let run = run_of(&engine, run_id, target, request, "test", at).expect("a run");
+    let run = queued_run(&engine, run_id, target, request, "test", at).expect("a run");
     daemon.instance().enqueue(vec![run]).await.expect("queued");
     run_id
 }

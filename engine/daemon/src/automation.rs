@@ -15,7 +15,7 @@ use arrowsmith_instance::{
 };
 use serde_json::Value;
 
-use crate::request::next_of;
+use crate::request::derived_run_id;
 use crate::{Daemon, Result};
 use evaluate::{Evaluator, State};
 use world::World;
@@ -139,7 +139,7 @@ impl Evaluated {
             only_needed: true,
             ..Launch::default()
         };
-        let run_id = next_of(INSTIGATOR, scheduled_at, 0);
+        let run_id = derived_run_id(INSTIGATOR, scheduled_at, 0);
         let tag = ("arrowsmith/automation".to_owned(), "true".to_owned());
         vec![QueuedRun {
             run_id,

@@ -21,7 +21,7 @@ const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A run that is to begin.
 #[derive(Debug)]
-pub struct Launch {
+pub struct ClaimedRun {
     /// The repository.
     pub engine: Arc<Engine>,
     /// The run.
@@ -37,7 +37,7 @@ pub trait RunLauncher: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// `Spawn`; of the instance.
-    async fn launch(&self, launch: Launch) -> Result<Option<String>>;
+    async fn launch(&self, run: ClaimedRun) -> Result<Option<String>>;
 
     /// Whether runs end with the daemon.
     fn is_in_process(&self) -> bool;
@@ -49,8 +49,8 @@ pub struct InProcessLauncher;
 
 #[async_trait]
 impl RunLauncher for InProcessLauncher {
-    async fn launch(&self, launch: Launch) -> Result<Option<String>> {
-        let Launch { engine, run_id, cancel } = launch;
+    async fn launch(&self, run: ClaimedRun) -> Result<Option<String>> {
+        let ClaimedRun { engine, run_id, cancel } = run;
         engine.run_queued(run_id, cancel, Arc::new(Silent)).await?;
         Ok(None)
     }
@@ -71,8 +71,8 @@ pub struct SubprocessLauncher {
 
 #[async_trait]
 impl RunLauncher for SubprocessLauncher {
-    async fn launch(&self, launch: Launch) -> Result<Option<String>> {
-        let Launch { engine, run_id, .. } = launch;
+    async fn launch(&self, run: ClaimedRun) -> Result<Option<String>> {
+        let ClaimedRun { engine, run_id, .. } = run;
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).args(["--quiet", "run", "execute"]).arg(run_id.to_string());
         // A signal to the daemon's terminal is none to its runs.
@@ -115,7 +115,7 @@ impl Daemon {
         }
         let (daemon, engine) = (self.clone(), Arc::clone(engine));
         tokio::spawn(async move {
-            let launched = launcher.launch(Launch { engine, run_id, cancel }).await;
+            let launched = launcher.launch(ClaimedRun { engine, run_id, cancel }).await;
             daemon.state().launched.remove(&run_id);
             let died = match launched {
                 Ok(died) => died,

@@ -34,7 +34,6 @@ mod sensors;
 
 pub use daemon::{Daemon, DaemonOptions};
 pub use error::{Error, Result};
-pub use launch::{InProcessLauncher, Launch, RunLauncher, SubprocessLauncher};
+pub use launch::{ClaimedRun, InProcessLauncher, RunLauncher, SubprocessLauncher};
 pub use queue::{PRIORITY_TAG, RETRIES_TAG, RETRY_STRATEGY_TAG};
-pub use request::{next_of, run_of};
-pub use sensors::Sighting;
+pub use request::{derived_run_id, queued_run};

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use arrowsmith_definitions::{JobTarget, RunRequest, RunTarget, nearest};
 use arrowsmith_execution::{Engine, Error as ExecutionError};
 use arrowsmith_instance::{Launch, QueuedRun, RunId, TimeMicros};
-use serde_json::Value;
 use uuid::Builder;
 
 use crate::queue::PRIORITY_TAG;
@@ -35,7 +34,7 @@ impl Asker<'_> {
         now: TimeMicros,
     ) -> Result<Vec<QueuedRun>, String> {
         let run = |(index, request)| {
-            let run_id = next_of(self.instigator, self.at, index);
+            let run_id = derived_run_id(self.instigator, self.at, index);
             self.run(engine, run_id, request, now)
         };
         requests.into_iter().enumerate().map(run).collect()
@@ -55,7 +54,14 @@ impl Asker<'_> {
             tags.insert(format!("arrowsmith/{kind}"), name.to_owned());
         }
         tags.extend(request.tags.clone());
-        run_of(engine, run_id, target, RunRequest { tags, ..request.clone() }, self.instigator, now)
+        queued_run(
+            engine,
+            run_id,
+            target,
+            RunRequest { tags, ..request.clone() },
+            self.instigator,
+            now,
+        )
     }
 }
 
@@ -63,7 +69,7 @@ impl Asker<'_> {
 ///
 /// # Errors
 /// What is wrong with it, in one sentence.
-pub fn run_of(
+pub fn queued_run(
     engine: &Engine,
     run_id: RunId,
     target: &RunTarget,
@@ -122,7 +128,7 @@ pub fn run_of(
 
 /// The id of a run that follows from who asks for it and for which moment, so that the same request is
 /// the same run. It is as old as that moment.
-pub fn next_of(instigator: &str, at: TimeMicros, index: usize) -> RunId {
+pub fn derived_run_id(instigator: &str, at: TimeMicros, index: usize) -> RunId {
     let hash = blake3::hash(format!("{instigator}\n{at}\n{index}").as_bytes());
     let mut random = [0; 10];
     random.copy_from_slice(&hash.as_bytes()[..10]);
@@ -144,9 +150,4 @@ pub(crate) fn exactly(key: &str) -> String {
 /// The nearest of some names.
 pub(crate) fn near<'a>(name: &str, of: impl IntoIterator<Item = &'a String>) -> Option<String> {
     nearest(name, of.into_iter().map(String::as_str)).map(str::to_owned)
-}
-
-/// Whether a config says anything.
-pub(crate) fn is_open(config: &Value) -> bool {
-    config.is_null()
 }

@@ -4,7 +4,7 @@ use arrowsmith_definitions::{Operations, RetryStrategy};
 use arrowsmith_instance::{Again, FailedRun, Launch, QueuedRun, TimeMicros};
 
 use crate::queue::{RETRIES_TAG, RETRY_STRATEGY_TAG};
-use crate::request::next_of;
+use crate::request::derived_run_id;
 use crate::{Daemon, Result};
 
 /// Labels that count how often a run was tried again: after a failure, and after the death of its
@@ -56,7 +56,7 @@ fn retry_of(failed: &FailedRun, of: &Operations, now: TimeMicros) -> Option<Queu
     let is_same = !failed.began || failed.launch.only_needed;
     let reexecute = if is_same { failed.launch.reexecute } else { Some((failed.run_id, again)) };
     Some(QueuedRun {
-        run_id: next_of(&origin, now, 0),
+        run_id: derived_run_id(&origin, now, 0),
         environment: failed.environment.clone(),
         launch: Launch { reexecute, ..failed.launch.clone() },
         tags,

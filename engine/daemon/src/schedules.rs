@@ -11,7 +11,7 @@ use arrowsmith_instance::{InstigatorRecord, Leader, NewTick, SetInstigator, Tick
 use jiff::Timestamp;
 
 use crate::duties::guarded;
-use crate::request::{Asker, exactly, is_open, near};
+use crate::request::{Asker, exactly, near};
 use crate::{Daemon, Error, Result};
 
 /// What a schedule is called in the instance.
@@ -150,7 +150,7 @@ async fn evaluate(
         None => RunRequest::new().into(),
     };
     for request in &mut result.run_requests {
-        if is_open(&request.config) && request.target.is_none() {
+        if request.config.is_null() && request.target.is_none() {
             request.config = schedule.config.clone();
         }
         if request.partitions.is_none() {

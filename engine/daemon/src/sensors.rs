@@ -35,7 +35,7 @@ pub(crate) fn instigator(name: &str) -> String {
 
 /// Which part of the instance and of the world a sensor sees.
 #[derive(Debug)]
-pub struct Sighting<'a> {
+struct Sighting<'a> {
     engine: &'a Arc<Engine>,
     sensor: &'a Sensor,
     cursor: Option<String>,

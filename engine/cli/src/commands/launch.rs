@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrowsmith_daemon::{PRIORITY_TAG, run_of};
+use arrowsmith_daemon::{PRIORITY_TAG, queued_run};
 use arrowsmith_definitions::{RunRequest, RunTarget, check_config, run_shape};
 use arrowsmith_execution::{Clock, Engine, Silent, SystemClock};
 use arrowsmith_instance::{Instance, RunId, RunStatus, Ticked};
@@ -59,7 +59,7 @@ pub(super) async fn launch(engine: &Engine, args: LaunchArgs) -> CommandResult {
         request.tags.insert(PRIORITY_TAG.to_owned(), priority.to_string());
     }
     let (run_id, now) = (RunId(Uuid::now_v7()), engine.now());
-    let run = run_of(engine, run_id, &target, request, "launch", now).map_err(|error| {
+    let run = queued_run(engine, run_id, &target, request, "launch", now).map_err(|error| {
         complain(&error);
         Exit::Usage
     })?;
