@@ -67,7 +67,12 @@ impl Engine {
         self.run(plan, options, cancel, observer).await
     }
 
+    /// Ends a run that cannot be planned, unless another process has begun it meanwhile.
     async fn refuse(&self, run_id: RunId, why: &Error) -> Result<RunReport> {
+        let run = self.instance.run(&run_id.to_string()).await?;
+        if !matches!(run.status, RunStatus::Queued | RunStatus::Starting) {
+            return Err(arrowsmith_instance::Error::NotWaiting { run: run_id.short() }.into());
+        }
         let told = |problems: &[Diagnostic]| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };

@@ -192,10 +192,7 @@ impl Instance {
         }
         for run in self.runs_that_are(&[RunStatus::Starting]).await? {
             let is_dead = run.lease_until < now || run.process.is_none_or(|by| by.is_gone());
-            if run.status == RunStatus::Starting
-                && is_dead
-                && !self.give_back(run.run_id, now).await?
-            {
+            if is_dead && !self.give_back(run.run_id, now).await? {
                 let error = Some("it was handed to a process too often without beginning".into());
                 let (run_id, status) = (run.run_id, RunStatus::Failure);
                 self.end_run(EndRun { run_id, status, error, crashed: true, at: now }).await?;

@@ -6,6 +6,7 @@
 mod operate;
 mod read;
 mod script;
+mod system;
 mod write;
 
 use std::path::Path;

@@ -7,8 +7,6 @@ pub struct SystemTable {
     pub name: &'static str,
     /// Its columns.
     pub columns: &'static [(&'static str, SystemColumn)],
-    /// The query of its rows, in an order that pages can be cut from.
-    pub(crate) sql: &'static str,
 }
 
 /// What a column holds; any value may be missing.
@@ -47,9 +45,6 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("ended_at", Time),
             ("error", Text),
         ],
-        sql: "select run_id, status, selection, job, origin, environment, tags, parent_run_id,
-                root_run_id, backfill_id, priority, created_at, started_at, ended_at, error
-              from runs order by run_id",
     },
     SystemTable {
         name: "steps",
@@ -64,9 +59,6 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("size_bytes", Number),
             ("reason", Text),
         ],
-        sql: "select run_id, step_key, state, attempt, started_at, ended_at, row_count, size_bytes,
-                reason
-              from steps order by run_id, step_key",
     },
     SystemTable {
         name: "events",
@@ -79,8 +71,6 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("kind", Text),
             ("payload", Text),
         ],
-        sql: "select event_id, run_id, step_key, asset, at, kind, payload from events
-              order by event_id",
     },
     SystemTable {
         name: "materializations",
@@ -96,9 +86,6 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("code_version", Text),
             ("removed_at", Time),
         ],
-        sql: "select version_id, asset, run_id, created_at, duration_us, row_count, size_bytes,
-                io_manager, code_version, removed_at
-              from versions order by version_id",
     },
     SystemTable {
         name: "partitions",
@@ -111,10 +98,6 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("row_count", Number),
             ("size_bytes", Number),
         ],
-        sql: "select environment, asset, partition_key, version_id, published_at, row_count,
-                size_bytes
-              from pointers where version_id is not null
-              order by environment, asset, partition_key",
     },
     SystemTable {
         name: "checks",
@@ -129,10 +112,6 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("failing_rows", Number),
             ("found", Text),
         ],
-        sql: "select event_id, run_id, asset, at, payload->>'check' as check_name,
-                payload->>'passed' as passed, payload->>'severity' as severity,
-                payload->>'failing_rows' as failing_rows, payload->>'found' as found
-              from events where kind = 'ASSET_CHECK_EVALUATION' order by event_id",
     },
     SystemTable {
         name: "ticks",
@@ -147,8 +126,5 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("suppressed", Text),
             ("reason", Text),
         ],
-        sql: "select tick_id, instigator, scheduled_at, began_at, ended_at, status, run_ids,
-                suppressed, reason
-              from ticks order by tick_id",
     },
 ];

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::SqliteReader;
+use super::system::page;
 use crate::operations::OperationsReader;
 use crate::{
     Counts, EvaluationRecord, Event, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
-    InstigatorRecord, LiveRun, Result, RunId, RunStatus, SystemColumn, SystemTable, TickRecord,
-    TimeMicros,
+    InstigatorRecord, LiveRun, Result, RunId, RunStatus, SystemTable, TickRecord, TimeMicros,
 };
 
 /// Rows of `ticks` as a [`TickRecord`] has them.
@@ -186,24 +186,7 @@ impl OperationsReader for SqliteReader {
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Value>> {
-        let object: Vec<String> = table
-            .columns
-            .iter()
-            .map(|(name, kind)| match kind {
-                SystemColumn::Truth => {
-                    format!(
-                        "'{name}', json(case {name} when 1 then 'true' when 0 then 'false' end)"
-                    )
-                }
-                _ => format!("'{name}', {name}"),
-            })
-            .collect();
-        let sql = format!(
-            "select json_group_array(json_object({})) from ({} limit {limit} offset {offset})",
-            object.join(", "),
-            table.sql
-        );
-        self.document_of(sql).await
+        self.document_of(page(table, offset, limit)).await
     }
 
     async fn migration(&self) -> Result<i64> {

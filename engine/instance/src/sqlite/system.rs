@@ -1,0 +1,34 @@
+//! The rows of [`SystemTable`]s.
+
+use crate::{SystemColumn, SystemTable};
+
+/// A query for a page of the rows of a table, as one array of objects.
+pub(super) fn page(table: &SystemTable, offset: u64, limit: u32) -> String {
+    let (rows, order) = match table.name {
+        "steps" => ("steps", "run_id, step_key"),
+        "events" => ("events", "event_id"),
+        "materializations" => ("versions", "version_id"),
+        "partitions" => ("(select * from pointers where version_id is not null)", PARTITIONS),
+        "checks" => (CHECKS, "event_id"),
+        "ticks" => ("ticks", "tick_id"),
+        _ => ("runs", "run_id"),
+    };
+    let value = |(name, kind): &(&str, SystemColumn)| match kind {
+        // SQLite has numbers in the place of truth values.
+        SystemColumn::Truth => {
+            format!("'{name}', json(case {name} when 1 then 'true' when 0 then 'false' end)")
+        }
+        _ => format!("'{name}', {name}"),
+    };
+    let values = table.columns.iter().map(value).collect::<Vec<_>>().join(", ");
+    format!(
+        "select json_group_array(json_object({values}))
+         from (select * from {rows} order by {order} limit {limit} offset {offset})"
+    )
+}
+
+const PARTITIONS: &str = "environment, asset, partition_key";
+const CHECKS: &str = "(select event_id, run_id, asset, at, payload->>'check' as check_name,
+    payload->>'passed' as passed, payload->>'severity' as severity,
+    payload->>'failing_rows' as failing_rows, payload->>'found' as found
+  from events where kind = 'ASSET_CHECK_EVALUATION')";
