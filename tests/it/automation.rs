@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{SetClock, daemon};
-use crate::support::materialize;
+use crate::support::{folder, materialize};
 
 struct Place {
     _home: TempDir,
@@ -21,8 +21,7 @@ struct Place {
 
 impl Place {
     async fn new(assets: impl Definitions) -> Self {
-        let (home, clock) =
-            (TempDir::new().expect("a folder"), SetClock::at("2026-01-03T00:00:00Z"));
+        let (home, clock) = (folder(), SetClock::at("2026-01-03T00:00:00Z"));
         let repository = Repository::new("test").with(assets);
         let daemon = daemon(&repository, home.path(), &clock).await;
         Self { _home: home, clock, daemon }

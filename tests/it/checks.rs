@@ -8,10 +8,9 @@ use arrowsmith::instance::RunStatus;
 use arrowsmith::prelude::*;
 use arrowsmith::{AssetCheck, CheckResult};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::Project;
+use crate::support::{Project, folder};
 
 /// A project with an asset `orders` that has the checks.
 fn shop(checks: &str) -> Project {
@@ -199,7 +198,7 @@ async fn a_rust_function_is_a_check() {
     });
     for (check, status) in [(even, RunStatus::Success), (odd, RunStatus::Failure)] {
         let repository = Repository::new("checks").with(numbers::asset().with_check(check));
-        let folder = TempDir::new().expect("a folder");
+        let folder = folder();
         let engine = Engine::open(&repository, EngineOptions::new(folder.path())).await;
         let engine = Arc::new(engine.expect("a sound repository"));
         let plan = engine.plan("").await.expect("a plan");

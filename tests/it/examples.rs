@@ -5,6 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::folder;
+
 /// The program of an example, which cargo builds beside the tests.
 pub(crate) fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this program");
@@ -26,7 +28,7 @@ fn ok(name: &str, home: &TempDir, arguments: &[&str]) -> String {
 
 #[test]
 fn a_program_of_rust_and_sql_assets_is_its_own_command_line() {
-    let home = TempDir::new().expect("a folder");
+    let home = folder();
     ok("rust_assets", &home, &["check"]);
     ok("rust_assets", &home, &["materialize"]);
     let query = "select station, celsius, rank from hottest order by rank";
@@ -40,8 +42,7 @@ fn a_program_of_rust_and_sql_assets_is_its_own_command_line() {
 
 #[test]
 fn a_compiled_repository_is_its_own_daemon_and_one_of_a_workspace() {
-    let folder = TempDir::new().expect("a folder");
-    let home = TempDir::new().expect("a folder");
+    let (folder, home) = (folder(), folder());
     let preview =
         ok("rust_assets", &home, &["schedule", "preview", "nightly", "-n", "7", "-f", "csv"]);
     assert_eq!(preview.matches("the stations are read by hand").count(), 1, "{preview}");
@@ -74,7 +75,7 @@ fn a_compiled_repository_is_its_own_daemon_and_one_of_a_workspace() {
 
 #[test]
 fn a_users_own_package_mixes_sql_files_and_rust() {
-    let home = TempDir::new().expect("a folder");
+    let home = folder();
     // The program names the folder that it was built in; `--project` says where it is now.
     let folder = crate::support::examples().join("user_project").display().to_string();
     let run = |arguments: &[&str]| {

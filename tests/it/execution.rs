@@ -13,8 +13,9 @@ use arrowsmith::instance::{
 use arrowsmith::io::{IoManager, MemoryIoManager, Version, WriteTarget};
 use arrowsmith::prelude::*;
 use arrowsmith::{Backoff, Jitter, RetryPolicy};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::folder;
 
 #[derive(Columns, Debug, Clone, PartialEq)]
 struct Number {
@@ -71,7 +72,7 @@ fn overlapping(name: &str, now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> A
 #[tokio::test]
 async fn assets_without_a_path_between_them_overlap_and_a_limit_of_one_keeps_them_apart() {
     for (limit, expected) in [(1, 1), (2, 2)] {
-        let folder = TempDir::new().expect("a folder");
+        let folder = folder();
         let (now, most) = (Arc::default(), Arc::default());
         let repository = Repository::new("overlap")
             .with_io_manager("memory", Arc::new(MemoryIoManager::new()))
@@ -112,7 +113,7 @@ fn diamond() -> Repository {
 
 #[tokio::test]
 async fn a_failure_skips_what_reads_it_and_lets_the_rest_go_on() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let engine = engine(folder.path(), &diamond()).await;
     let (report, steps) = run(&engine, RunOptions::default()).await;
     assert_eq!(report.status, RunStatus::Failure);
@@ -133,7 +134,7 @@ async fn a_failure_skips_what_reads_it_and_lets_the_rest_go_on() {
 
 #[tokio::test]
 async fn events_of_a_step_stand_in_order() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let engine = engine(folder.path(), &diamond()).await;
     let (report, _) = run(&engine, RunOptions::default()).await;
     let events = engine.instance.events(report.run_id, 0).await.expect("events");
@@ -151,7 +152,7 @@ async fn events_of_a_step_stand_in_order() {
 
 #[tokio::test]
 async fn a_step_is_tried_again_as_its_policy_says() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
     let flaky = FunctionAsset::new(["context"], move |context: AssetContext| {
@@ -182,7 +183,7 @@ async fn a_step_is_tried_again_as_its_policy_says() {
 
 #[tokio::test]
 async fn a_step_that_takes_too_long_fails() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let stuck = FunctionAsset::new([], || async {
         std::future::pending::<()>().await;
         one()
@@ -198,7 +199,7 @@ async fn a_step_that_takes_too_long_fails() {
 
 #[tokio::test]
 async fn a_panic_fails_its_step_alone() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let numbers: Vec<i64> = Vec::new();
     let panicking = FunctionAsset::new([], move || {
         let numbers = numbers.clone();
@@ -220,7 +221,7 @@ async fn a_panic_fails_its_step_alone() {
 
 #[tokio::test]
 async fn cancelling_stops_a_run_and_publishes_nothing_afterwards() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let cancel = CancellationToken::new();
     let trigger = cancel.clone();
     let slow = FunctionAsset::new([], move || {
@@ -247,7 +248,7 @@ async fn cancelling_stops_a_run_and_publishes_nothing_afterwards() {
 
 #[tokio::test]
 async fn fail_fast_stops_what_could_still_run() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let waiting = FunctionAsset::new([], || async {
         std::future::pending::<()>().await;
         one()
@@ -267,7 +268,7 @@ async fn fail_fast_stops_what_could_still_run() {
 
 #[tokio::test]
 async fn long_chains_are_walked_without_recursion() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let mut repository = Repository::new("chain")
         .with_io_manager("memory", Arc::new(MemoryIoManager::new()))
         .with(FunctionAsset::new([], || async { one() }).into_asset(key("a0")));
@@ -377,7 +378,7 @@ async fn reuse(instance: &Instance, attempt: &NewAttempt, version: Version) -> P
 
 #[tokio::test]
 async fn a_version_is_either_reused_or_removed() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     for instance in instances(folder.path()).await {
         let mut versions = Vec::new();
         for at in 1..=3 {
@@ -408,7 +409,7 @@ async fn a_version_is_either_reused_or_removed() {
 
 #[tokio::test]
 async fn an_older_attempt_never_replaces_a_newer_one() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     for instance in instances(folder.path()).await {
         let (_, older) = begun(&instance, 1, ProcessIdentity::current()).await;
         let (_, newer) = begun(&instance, 2, ProcessIdentity::current()).await;
@@ -421,7 +422,7 @@ async fn an_older_attempt_never_replaces_a_newer_one() {
 
 #[tokio::test]
 async fn an_attempt_declared_dead_can_never_publish() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     for instance in instances(folder.path()).await {
         let gone = ProcessIdentity { pid: u32::MAX, ..ProcessIdentity::current() };
         let (run_id, attempt) = begun(&instance, 1, gone).await;
@@ -436,7 +437,7 @@ async fn an_attempt_declared_dead_can_never_publish() {
 
 #[tokio::test]
 async fn a_run_of_another_machine_is_dead_when_its_lease_expires() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     for instance in instances(folder.path()).await {
         let elsewhere =
             ProcessIdentity { boot: "another".to_owned(), pid: 1, started: "1".to_owned() };
@@ -450,7 +451,7 @@ async fn a_run_of_another_machine_is_dead_when_its_lease_expires() {
 
 #[tokio::test]
 async fn a_step_that_was_published_while_it_was_given_up_stays_a_success() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     for instance in instances(folder.path()).await {
         let (run_id, attempt) = begun(&instance, 1, ProcessIdentity::current()).await;
         assert_eq!(publish(&instance, &attempt).await, Published::Yes);

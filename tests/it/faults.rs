@@ -28,7 +28,8 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
     UploadPart,
 };
-use tempfile::TempDir;
+
+use crate::support::folder;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -325,7 +326,7 @@ pub(crate) fn ipc(store: Store) -> Arc<dyn IoManager> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parquet_survives_every_single_fault_of_a_disk() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     survives(parquet, &folder.path().display().to_string()).await;
 }
 
@@ -336,7 +337,7 @@ async fn parquet_survives_every_single_fault_of_an_object_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ipc_survives_every_single_fault_of_a_disk() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     survives(ipc, &folder.path().display().to_string()).await;
 }
 

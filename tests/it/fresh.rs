@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrowsmith::execution::{Engine, EngineOptions, RunOptions, Silent, Verdict};
 use arrowsmith::instance::RunStatus;
 use arrowsmith::prelude::*;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::Project;
+use crate::support::{Project, folder};
 
 /// Orders by month from monthly files, customers, and what is made of both.
 const SHOP: &str = r#"== arrowsmith.toml
@@ -289,7 +288,7 @@ fn honest() -> Vec<Call> {
 #[tokio::test]
 async fn a_function_that_lies_about_being_deterministic_is_caught() {
     let repository = Repository::new("liars").with(assets![liar, honest]);
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let engine = Engine::open(&repository, EngineOptions::new(folder.path())).await;
     let engine = Arc::new(engine.expect("an engine"));
     let plan = engine.plan("").await.expect("a plan");

@@ -49,11 +49,7 @@ fn appended_rows_come_behind_those_that_are_there() {
     assert!(project.ok(&["asset", "list", "people", "-f", "csv"]).contains("people,,sql,3,4,"));
     // What was appended is kept by a vacuum and found again from the manifests.
     project.ok(&["vacuum", "--retention", "0"]);
-    for file in std::fs::read_dir(project.path().join(".arrowsmith")).expect("a home").flatten() {
-        if file.file_name().to_string_lossy().starts_with("instance.db") {
-            std::fs::remove_file(file.path()).expect("removed");
-        }
-    }
+    project.lose_instance();
     project.ok(&["instance", "rebuild"]);
     assert_eq!(csv(&project, "select count(*) as n from people"), "n\n4\n");
     project.ok(&["materialize", "people", "--full-refresh"]);

@@ -35,6 +35,7 @@ mod s3;
 mod schedules;
 mod selection;
 mod sensors;
+mod shared_instance;
 mod support;
 mod templates;
 mod tpch;

@@ -7,10 +7,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use arrowsmith::prelude::*;
-use tempfile::TempDir;
 
 use crate::schedules::{SetClock, daemon};
-use crate::support::{Project, materialize};
+use crate::support::{Project, folder, materialize};
 
 /// A request as it goes over the wire; the status and the body of its answer.
 fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
@@ -209,7 +208,7 @@ async fn freshness_is_what_the_policy_says_and_its_changes_are_remembered() {
     let repository = Repository::new("test")
         .with(sql_asset("window", &front("fail = \"2h\"\nwarn = \"1h\"")))
         .with(sql_asset("daily", &front("deadline = \"0 9 * * *\"\nlower_bound = \"3h\"")));
-    let (home, clock) = (TempDir::new().expect("a folder"), SetClock::at("2026-01-01T08:00:00Z"));
+    let (home, clock) = (folder(), SetClock::at("2026-01-01T08:00:00Z"));
     let daemon = daemon(&repository, home.path(), &clock).await;
     let states = async |moment: &str| {
         clock.set(moment);

@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::support::{Project, copy_folder, examples};
 
 /// A daemon that goes with the test.
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    fn start(project: &Project, arguments: &[&str]) -> Self {
+    pub(crate) fn start(project: &Project, arguments: &[&str]) -> Self {
         let mut all = vec!["daemon", "run"];
         all.extend(arguments);
         let out = project.path().join("daemon.log");
@@ -22,7 +22,7 @@ impl Daemon {
     }
 
     /// SIGKILL.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().expect("killed");
         self.0.wait().expect("gone");
     }
@@ -48,18 +48,23 @@ fn signal(name: &str, pid: u32) {
     assert!(sent.expect("kill runs").success());
 }
 
-fn json(project: &Project, arguments: &[&str]) -> Value {
+pub(crate) fn json(project: &Project, arguments: &[&str]) -> Value {
     serde_json::from_str(&project.ok(arguments)).expect("JSON")
 }
 
-fn runs(project: &Project) -> Vec<Value> {
+pub(crate) fn runs(project: &Project) -> Vec<Value> {
     let found = json(project, &["run", "list", "-n", "10000", "-f", "json"]);
     found["runs"].as_array().expect("runs").clone()
 }
 
 /// Waits until something holds.
 #[track_caller]
-fn wait_for(project: &Project, what: &str, seconds: u64, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_for(
+    project: &Project,
+    what: &str,
+    seconds: u64,
+    mut holds: impl FnMut() -> bool,
+) {
     let began = Instant::now();
     while !holds() {
         let log = || std::fs::read_to_string(project.path().join("daemon.log")).unwrap_or_default();
@@ -68,7 +73,7 @@ fn wait_for(project: &Project, what: &str, seconds: u64, mut holds: impl FnMut()
     }
 }
 
-fn has_ended(run: &Value) -> bool {
+pub(crate) fn has_ended(run: &Value) -> bool {
     ["success", "failure", "canceled"].contains(&run["status"].as_str().expect("a status"))
 }
 

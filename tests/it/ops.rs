@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::folder;
+
 #[op]
 pub(crate) fn return_one() -> i64 {
     1
@@ -83,7 +85,7 @@ async fn engine(folder: &Path, repository: &Repository) -> Arc<Engine> {
 }
 
 async fn run_job(repository: &Repository, job: &str, config: Value) -> Ran {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let engine = engine(folder.path(), repository).await;
     let config = Some(Entry::of_value(&config));
     let request = JobRequest { config, ..JobRequest::default() };
@@ -122,7 +124,7 @@ async fn graphs_stand_in_graphs_with_dotted_step_keys() {
 
 #[tokio::test]
 async fn a_graph_backs_an_asset_whose_ops_are_steps() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let key: AssetKey = "marts.four".parse().expect("a key");
     let repository = Repository::new("backed")
         .with(Asset::from_single_output(key.clone(), linear::graph()))

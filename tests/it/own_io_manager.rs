@@ -16,8 +16,9 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use json_lines::{JsonLines, file, query};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::folder;
 
 /// Loads what [`JsonLines`] has stored, with every name in capital letters.
 #[derive(Debug)]
@@ -97,13 +98,12 @@ fn both(
 
 #[tokio::test]
 async fn an_input_is_loaded_by_a_manager_of_its_own() {
-    let folder = TempDir::new().expect("a folder");
+    let (folder, home) = (folder(), folder());
     let json = || JsonLines { folder: folder.path().to_owned() };
     let mut repository = Repository::new("inputs")
         .with_io_manager("json", Arc::new(json()))
         .with(sql_asset("names", "select 'ada' as name"))
         .with(assets![both]);
-    let home = TempDir::new().expect("a folder");
     let wrong = Engine::open(&repository, EngineOptions::new(home.path())).await;
     let ProjectError::Problems(problems) = wrong.expect_err("an unknown manager") else {
         panic!("problems of the definitions");
@@ -125,19 +125,18 @@ async fn an_input_is_loaded_by_a_manager_of_its_own() {
 
 #[tokio::test]
 async fn it_keeps_the_contract() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     conformance::check(Arc::new(JsonLines { folder: folder.path().to_owned() })).await;
 }
 
 #[tokio::test]
 async fn assets_are_stored_in_its_way_and_read_back() {
-    let folder = TempDir::new().expect("a folder");
+    let (folder, home) = (folder(), folder());
     let json = Arc::new(JsonLines { folder: folder.path().to_owned() });
     let repository = Repository::new("own")
         .with_io_manager("json", json)
         .with(sql_asset("staging.names", "select 'ada' as name, 1815 as born"))
         .with(sql_asset("upper", "select upper(name) as name from staging.names"));
-    let home = TempDir::new().expect("a folder");
     let engine = Engine::open(&repository, EngineOptions::new(home.path())).await;
     let engine = Arc::new(engine.expect("a sound repository"));
     let plan = engine.plan("").await.expect("a plan");

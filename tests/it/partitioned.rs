@@ -278,12 +278,7 @@ fn a_table_that_is_cut_otherwise_than_before_has_only_the_new_pieces() {
     project.ok(&["vacuum", "--retention", "0"]);
     assert_eq!(csv(&project, "select sum(n) as n from sums"), "n\n15\n");
     // The catalog comes back from the manifests, partition by partition.
-    let home = project.path().join(".arrowsmith");
-    for file in std::fs::read_dir(&home).expect("a home").flatten() {
-        if file.file_name().to_string_lossy().starts_with("instance.db") {
-            std::fs::remove_file(file.path()).expect("removed");
-        }
-    }
+    project.lose_instance();
     project.ok(&["instance", "rebuild"]);
     assert_eq!(csv(&project, "select sum(n) as n from sums"), "n\n15\n");
     assert_eq!(materialized(&project, "events").len(), 4);

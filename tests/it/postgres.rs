@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::Project;
 
 /// A server with an empty database; it ends with the test.
-struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     process: Child,
     port: u16,
@@ -25,10 +25,7 @@ struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // What `runuser` has started ends by its own word.
-        let folder = self.folder.path().join("data");
-        let stop =
-            as_user("pg_ctl").args(["-D"]).arg(folder).args(["-m", "immediate", "stop"]).output();
-        drop(stop);
+        self.stop();
         drop(self.process.kill());
         drop(self.process.wait());
     }
@@ -50,8 +47,20 @@ fn as_user(program: &str) -> Command {
     command
 }
 
+fn serve(folder: &TempDir, port: u16) -> std::io::Result<Child> {
+    as_user("postgres")
+        .arg("-D")
+        .arg(folder.path().join("data"))
+        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
+        .args(["-c", "unix_socket_directories="])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
 impl Server {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         match Self::try_start() {
             Ok(server) => Some(server),
             Err(why) => {
@@ -84,27 +93,36 @@ impl Server {
         }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let port = port.map_err(|e| e.to_string())?.port();
-        let process = as_user("postgres")
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
-            .args(["-c", "unix_socket_directories="])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let process = serve(&folder, port).map_err(|e| e.to_string())?;
         let server = Self { folder, process, port };
-        for _ in 0..200 {
-            if server.psql("select 1").is_ok() {
-                return Ok(server);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Err("it did not answer within 10 s".to_owned())
+        server.answers().then_some(server).ok_or("it did not answer within 10 s".to_owned())
     }
 
-    fn url(&self) -> String {
+    /// Whether it comes to answer.
+    fn answers(&self) -> bool {
+        (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            self.psql("select 1").is_ok()
+        })
+    }
+
+    /// Takes the server away for a moment.
+    pub(crate) fn restart(&mut self, pause: Duration) {
+        self.stop();
+        drop(self.process.wait());
+        std::thread::sleep(pause);
+        self.process = serve(&self.folder, self.port).expect("a server");
+        assert!(self.answers(), "the server is there again");
+    }
+
+    fn stop(&self) {
+        let folder = self.folder.path().join("data");
+        let stop =
+            as_user("pg_ctl").args(["-D"]).arg(folder).args(["-m", "immediate", "stop"]).output();
+        drop(stop);
+    }
+
+    pub(crate) fn url(&self) -> String {
         format!("postgres://arrow@127.0.0.1:{}/postgres", self.port)
     }
 
@@ -117,7 +135,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn seen(&self, query: &str) -> String {
+    pub(crate) fn seen(&self, query: &str) -> String {
         self.psql(query).expect("a query that succeeds")
     }
 }

@@ -15,7 +15,8 @@ use arrowsmith::instance::{RunId, RunRecord, RunStatus};
 use arrowsmith::io::async_trait;
 use arrowsmith::prelude::*;
 use arrowsmith::{BoxError, Operations, Outputs, TagLimit, TagValues};
-use tempfile::TempDir;
+
+use crate::support::folder;
 
 /// Carries out runs in this process, and notes in which order they begin and how many at once.
 #[derive(Debug, Clone, Default)]
@@ -106,7 +107,7 @@ fn limited(runs: usize) -> Operations {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_go_in_the_order_of_their_priority_then_of_their_age_within_the_limit() {
-    let (home, noting) = (TempDir::new().expect("a folder"), Noting::default());
+    let (home, noting) = (folder(), Noting::default());
     let repository = Repository::new("test").with(nothing()).with_operations(limited(3));
     let daemon = daemon(repository, home.path(), &noting).await;
     let target = RunTarget::Job("nothing".to_owned());
@@ -138,7 +139,7 @@ async fn runs_go_in_the_order_of_their_priority_then_of_their_age_within_the_lim
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_a_limit_holds_back_holds_back_no_other() {
-    let (home, noting) = (TempDir::new().expect("a folder"), Noting::default());
+    let (home, noting) = (folder(), Noting::default());
     let limit = |values, limit| TagLimit { name: "db".to_owned(), values, limit };
     let operations = Operations {
         tag_limits: vec![limit(TagValues::One("small".to_owned()), 1), limit(TagValues::Each, 2)],
@@ -161,7 +162,7 @@ async fn a_run_that_a_limit_holds_back_holds_back_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_run_is_tried_again_from_its_failure_as_often_as_it_may() {
-    let (home, noting) = (TempDir::new().expect("a folder"), Noting::default());
+    let (home, noting) = (folder(), Noting::default());
     // The second op fails twice.
     let calls: Arc<[AtomicUsize; 2]> = Arc::default();
     let op = |name: &str, at: usize| {
@@ -209,7 +210,7 @@ async fn a_failed_run_is_tried_again_from_its_failure_as_often_as_it_may() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_run_is_canceled_before_it_begins_and_one_that_cannot_be_planned_fails() {
-    let (home, noting) = (TempDir::new().expect("a folder"), Noting::default());
+    let (home, noting) = (folder(), Noting::default());
     let repository =
         Repository::new("test").with(nothing()).with(sql_asset("one", "select 1 as n"));
     let daemon = daemon(repository, home.path(), &noting).await;

@@ -18,8 +18,9 @@ use arrowsmith::io::{IoManager, MemoryIoManager, async_trait};
 use arrowsmith::prelude::*;
 use arrowsmith::{BoxError, Source};
 use fastrand::Rng;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::folder;
 
 /// All tables have these four columns of small numbers.
 const COLUMNS: [&str; 4] = ["k", "v", "w", "g"];
@@ -314,7 +315,7 @@ async fn check(graph: &Graph, instance: &Instance, manager: &Arc<dyn IoManager>,
         repository = repository.with(sql_asset(&format!("a{at}"), &node.definition()));
     }
     repository = repository.with(assets![typed]);
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let options =
         EngineOptions { instance: Some(instance.clone()), ..EngineOptions::new(folder.path()) };
     let engine = Arc::new(Engine::open(&repository, options).await.expect("an engine"));

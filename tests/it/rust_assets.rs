@@ -14,6 +14,8 @@ use futures::TryStreamExt;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::folder;
+
 /// Every kind of column that a row type can have.
 #[derive(Columns, Debug, Clone, PartialEq)]
 struct Everything {
@@ -136,7 +138,7 @@ async fn stored_rows(engine: &Engine, key: &str) -> Vec<RecordBatch> {
 
 #[tokio::test]
 async fn rust_and_sql_assets_depend_on_each_other_both_ways() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let engine = run(&repository(), &folder).await;
     let total = stored_rows(&engine, "marts.total").await;
     let total = arrow::util::pretty::pretty_format_batches(&total).expect("text");
@@ -166,7 +168,7 @@ async fn a_typed_input_reads_only_its_columns() {
         c3: i64,
         c5: i64,
     }
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let columns = (0..40).map(|i| format!("v.value * {i} as c{i}")).collect::<Vec<_>>().join(", ");
     let wide = format!("select {columns} from generate_series(1, 20000) as v(value)");
     let repository = Repository::new("wide").with(sql_asset("wide", &wide));
@@ -284,7 +286,7 @@ async fn a_function_makes_the_partitions_that_it_is_asked_for() {
     let repository = Repository::new("kinds")
         .with(honest::asset().with_partitions(kinds().with_policy(BackfillPolicy::MultiRun(2))))
         .with(generous::asset().with_partitions(kinds()));
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let options = EngineOptions::new(folder.path()).without_instance();
     let engine = Arc::new(Engine::open(&repository, options).await.expect("an engine"));
     let ran = |set: &str, asset: &str| {
@@ -332,7 +334,7 @@ async fn a_function_reads_its_own_day_before() {
     .by_column("day");
     let before = PartitionMapping::TimeWindow { start_offset: -1, end_offset: -1 };
     let asset = doubling::asset().with_partitions(days).with_mapping("doubling", before);
-    let folder = TempDir::new().expect("a folder");
+    let folder = folder();
     let options = EngineOptions::new(folder.path()).without_instance();
     let repository = Repository::new("days").with(asset);
     let engine = Arc::new(Engine::open(&repository, options).await.expect("an engine"));

@@ -13,7 +13,8 @@ use arrowsmith::instance::{Instance, SetInstigator, TickStatus};
 use arrowsmith::prelude::*;
 use arrowsmith::{BoxError, ScheduleContext};
 use jiff::tz::TimeZone;
-use tempfile::TempDir;
+
+use crate::support::folder;
 
 /// A clock that stands still until it is set; waiting takes no time of it.
 #[derive(Debug, Clone)]
@@ -92,7 +93,7 @@ async fn ticks_follow_the_wall_clock_over_its_changes() {
         ),
     ];
     for (name, cron, expected) in cases {
-        let home = TempDir::new().expect("a folder");
+        let home = folder();
         let from = expected[0].parse::<jiff::Timestamp>().expect("a moment").as_microsecond() - 1;
         let clock = SetClock(Arc::new(AtomicI64::new(from)));
         let schedule = Schedule::cron(*name, cron, target()).expect("a cron expression");
@@ -111,7 +112,7 @@ async fn ticks_follow_the_wall_clock_over_its_changes() {
 
 #[tokio::test]
 async fn of_ticks_that_were_missed_the_last_is_made_up_for_and_the_last_five_of_partitions() {
-    let home = TempDir::new().expect("a folder");
+    let home = folder();
     let clock = SetClock::at("2026-01-01T00:00:00Z");
     let days = "partitions = { daily = \"2026-01-01\", column = \"day\" }";
     let sql = format!("/* +++\n{days}\n+++ */ select date '2026-01-01' as day");
@@ -145,7 +146,7 @@ async fn of_ticks_that_were_missed_the_last_is_made_up_for_and_the_last_five_of_
 
 #[tokio::test]
 async fn a_stopped_schedule_ticks_no_more_and_makes_nothing_up_when_it_starts() {
-    let home = TempDir::new().expect("a folder");
+    let home = folder();
     let clock = SetClock::at("2026-01-01T00:00:00Z");
     let schedule = Schedule::cron("hourly", "0 * * * *", target()).expect("a cron expression");
     let repository = Repository::new("test").with(one()).with(schedule);
@@ -175,7 +176,7 @@ async fn a_stopped_schedule_ticks_no_more_and_makes_nothing_up_when_it_starts() 
 
 #[tokio::test]
 async fn a_function_decides_about_each_tick_and_its_failure_is_told() {
-    let home = TempDir::new().expect("a folder");
+    let home = folder();
     let clock = SetClock::at("2026-01-01T00:00:00Z");
     let function = |context: ScheduleContext| async move {
         match context.scheduled_at.to_zoned(TimeZone::UTC).hour() {
@@ -331,7 +332,7 @@ async fn count_runs(instance: &Instance) -> usize {
 /// which the clock changes; and exactly the ticks that a minute by minute scan finds.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_daemons_and_clocks_each_tick_comes_once() {
-    let home = TempDir::new().expect("a folder");
+    let home = folder();
     let repository = many_schedules();
     let seed = std::env::var("ARROWSMITH_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{SetClock, daemon};
-use crate::support::materialize;
+use crate::support::{folder, materialize};
 
 const START: &str = "2026-01-01T00:00:00Z";
 
@@ -25,7 +25,7 @@ struct Place {
 
 impl Place {
     async fn new(repository: Repository) -> Self {
-        let (home, clock) = (TempDir::new().expect("a folder"), SetClock::at(START));
+        let (home, clock) = (folder(), SetClock::at(START));
         let daemon = daemon(&repository, home.path(), &clock).await;
         Self { _home: home, clock, daemon }
     }

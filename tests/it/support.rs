@@ -5,6 +5,26 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+/// A folder that goes with the test, as a home or with one in it. With `ARROWSMITH_TEST_POSTGRES` the
+/// instances of both are in a database.
+pub(crate) fn folder() -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder");
+    if let Ok(url) = std::env::var("ARROWSMITH_TEST_POSTGRES") {
+        for home in [folder.path().to_owned(), folder.path().join(".arrowsmith")] {
+            keep_in_database(&home, &url);
+        }
+    }
+    folder
+}
+
+/// Keeps the instance of a home in a schema of its own.
+pub(crate) fn keep_in_database(home: &Path, url: &str) {
+    let schema = format!("t_{}", uuid::Uuid::now_v7().simple());
+    let text = format!("[database]\nurl = \"{url}\"\nschema = \"{schema}\"\n");
+    std::fs::create_dir_all(home).expect("a folder");
+    std::fs::write(home.join("instance.toml"), text).expect("a file");
+}
+
 /// A project folder that goes with the test.
 pub(crate) struct Project {
     folder: TempDir,
@@ -21,12 +41,18 @@ pub(crate) struct Ran {
 impl Project {
     /// Files of a fixture: a line `== path` begins each.
     pub(crate) fn new(fixture: &str) -> Self {
-        let project = Self { folder: TempDir::new().expect("a temporary folder") };
+        let project = Self { folder: folder() };
+        project.add(fixture);
+        project
+    }
+
+    /// More files.
+    pub(crate) fn add(&self, fixture: &str) {
         let mut current: Option<(&str, String)> = None;
         for line in fixture.lines() {
             if let Some(path) = line.strip_prefix("== ") {
                 if let Some((path, text)) = current.replace((path.trim(), String::new())) {
-                    project.write(path, &text);
+                    self.write(path, &text);
                 }
             } else if let Some((_, text)) = &mut current {
                 text.push_str(line);
@@ -34,9 +60,8 @@ impl Project {
             }
         }
         if let Some((path, text)) = current {
-            project.write(path, &text);
+            self.write(path, &text);
         }
-        project
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -47,6 +72,19 @@ impl Project {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a written file");
+    }
+
+    /// Takes the instance away, and leaves what else is in the home.
+    pub(crate) fn lose_instance(&self) {
+        let home = self.path().join(".arrowsmith");
+        for file in std::fs::read_dir(&home).expect("a home").flatten() {
+            if file.file_name().to_string_lossy().starts_with("instance.db") {
+                std::fs::remove_file(file.path()).expect("removed");
+            }
+        }
+        if let Ok(url) = std::env::var("ARROWSMITH_TEST_POSTGRES") {
+            keep_in_database(&home, &url);
+        }
     }
 
     /// The command line, with the project as its working directory.

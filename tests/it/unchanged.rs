@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::Project;
+use crate::support::{Project, folder};
 
 const PROJECT: &str = r#"== arrowsmith.toml
 [project]
@@ -158,7 +158,7 @@ fn what_is_computed_each_time_and_warnings_are_never_quiet() {
 #[tokio::test]
 async fn an_idle_daemon_disturbs_nobody() {
     use arrowsmith::instance::{Instance, SetInstigator};
-    let home = tempfile::TempDir::new().expect("a folder");
+    let home = folder();
     let instance = Instance::open(home.path()).await.expect("an instance");
     let changes = async || Instance::changes(home.path()).await.expect("a count");
     let before = changes().await;

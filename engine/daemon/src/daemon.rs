@@ -49,7 +49,7 @@ pub(crate) struct State {
     pub(crate) looked_at: HashMap<String, TimeMicros>,
     /// Runs that this process has launched, and what stops them.
     pub(crate) launched: HashMap<RunId, CancellationToken>,
-    /// A hash of the files of the project.
+    /// A hash of the files of the project as they were loaded, if there is a folder.
     pub(crate) files: Option<[u8; 32]>,
     /// Sensors that are being looked at.
     pub(crate) looking: HashSet<String>,
@@ -84,6 +84,9 @@ impl Daemon {
     /// Of the instance.
     pub async fn load(&self) -> Result<()> {
         let options = self.shared.options.engine.clone();
+        // What changes while it is loaded is loaded anew.
+        let files = self.files().await;
+        self.state().files = files;
         let (repository, runtime) = (self.shared.repository.clone(), Handle::current());
         // Reading files and planning queries keep a thread busy.
         let open = move || runtime.block_on(Engine::open(&repository, options));

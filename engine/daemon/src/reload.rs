@@ -11,13 +11,7 @@ impl Daemon {
     /// # Errors
     /// Of the instance.
     pub async fn reload(&self) -> Result<bool> {
-        let load = &self.shared.options.engine.load;
-        let Some(root) = load.root.clone().or_else(|| self.shared.repository.root.clone()) else {
-            return Ok(false);
-        };
-        let print = tokio::task::spawn_blocking(move || print_of(&root)).await.unwrap_or_default();
-        let before = self.state().files.replace(print);
-        if before.is_none() || before == Some(print) {
+        if self.files().await == self.state().files {
             return Ok(false);
         }
         self.load().await?;
@@ -31,6 +25,13 @@ impl Daemon {
             }
         }
         Ok(true)
+    }
+
+    /// A hash of the files of the project as they are now; none if there is no folder.
+    pub(crate) async fn files(&self) -> Option<[u8; 32]> {
+        let load = &self.shared.options.engine.load;
+        let root = load.root.clone().or_else(|| self.shared.repository.root.clone())?;
+        tokio::task::spawn_blocking(move || print_of(&root)).await.ok()
     }
 }
 

@@ -21,14 +21,26 @@ pub enum Error {
     },
     /// The database was made by a later version.
     #[error(
-        "`{path}` was written by a newer version of Arrowsmith (its migration {migration} is not known here)"
+        "`{database}` was written by a newer version of Arrowsmith (its migration {migration} is not known here)"
     )]
     Newer {
-        /// The database.
-        path: PathBuf,
+        /// Its file or URL.
+        database: String,
         /// The unknown migration.
         migration: i64,
     },
+    /// The database cannot be connected to.
+    #[error("the instance database at `{database}` cannot be used")]
+    Unreachable {
+        /// Its URL, without credentials.
+        database: String,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The connection broke while something was being changed, which may have been kept or not.
+    #[error("the connection to the instance database broke before it has answered")]
+    Lost,
     /// The database does not answer as it should.
     #[error("the instance database failed")]
     Database {
@@ -97,7 +109,10 @@ impl Error {
             | Self::NoDatabase
             | Self::NotWaiting { .. }
             | Self::AmbiguousRun { .. } => ErrorKind::Invalid,
-            Self::Database { .. } | Self::Migration { .. } => ErrorKind::Unavailable,
+            Self::Unreachable { .. }
+            | Self::Lost
+            | Self::Database { .. }
+            | Self::Migration { .. } => ErrorKind::Unavailable,
             Self::Stored { .. } => ErrorKind::Data,
             Self::NoRun { .. } | Self::NoRuns | Self::NoBackfill { .. } => ErrorKind::NotFound,
             Self::Closed => ErrorKind::Cancelled,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use arrowsmith_io_manager::Version;
 
+use crate::database::{changes, open};
 use crate::memory::Memory;
 use crate::operations::OperationsReader;
 use crate::request::{Reply, Request};
-use crate::sqlite::{changes, open};
+use crate::settings::DatabaseSettings;
 use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
@@ -23,6 +24,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Instance {
     home: Option<PathBuf>,
+    /// The URL of its database, if that is not a file in the home.
+    database: Option<String>,
     pub(crate) writer: Writer,
     reader: Arc<dyn Reader>,
     /// What only a database has.
@@ -30,31 +33,43 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Opens the instance of a home directory, or makes it.
+    /// Opens the instance of a home directory, or makes it: a file in it, or the PostgreSQL database
+    /// that its `instance.toml` names.
     ///
     /// Must be called inside a tokio runtime, in which the writer lives.
     ///
     /// # Errors
-    /// `Home` if the directory cannot be used, `Newer` if a later version has written it.
+    /// `Home` if the directory cannot be used, `Unreachable` if the database cannot, `Newer` if a
+    /// later version has written it.
     pub async fn open(home: &Path) -> Result<Self> {
-        let (writer, reader) = open(home).await?;
+        let refuse =
+            |e: std::io::Error| Error::Home { path: home.to_owned(), reason: e.to_string() };
+        std::fs::create_dir_all(home.join("logs")).map_err(refuse)?;
+        let settings = DatabaseSettings::read(home)?;
+        let (writer, reader) = open(home, settings.as_ref()).await?;
+        let database = settings.map(|settings| settings.shown());
         let home = Some(home.to_owned());
         let reader = Arc::new(reader);
         let operations = Some(Arc::clone(&reader) as Arc<dyn OperationsReader>);
-        Ok(Self { home, writer: Writer::spawn(writer), reader, operations })
+        Ok(Self { home, database, writer: Writer::spawn(writer), reader, operations })
     }
 
     /// How often the instance of a home directory was written to, without opening it; `None` if there
     /// is none, or it is of another version.
     pub async fn changes(home: &Path) -> Option<i64> {
-        changes(home).await
+        changes(home, DatabaseSettings::read(home).ok()?.as_ref()).await
     }
 
     /// An instance that goes with its last clone and leaves nothing on any disk.
     pub fn in_memory() -> Self {
         let memory = Memory::default();
         let writer = Writer::Memory(memory.clone());
-        Self { home: None, writer, reader: Arc::new(memory), operations: None }
+        Self { home: None, database: None, writer, reader: Arc::new(memory), operations: None }
+    }
+
+    /// The URL of the database without credentials, if that is not a file in the home.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
     }
 
     /// The directory of the database and of what is kept beside it; none if it is in memory.

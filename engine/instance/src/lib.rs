@@ -14,6 +14,7 @@
 //!
 //! This is the only crate that speaks to a database. It reads no clock: times come with requests.
 
+mod database;
 mod error;
 mod event;
 mod instance;
@@ -23,7 +24,7 @@ mod operations;
 mod process;
 mod record;
 mod request;
-mod sqlite;
+mod settings;
 mod storage;
 mod system;
 mod writer;

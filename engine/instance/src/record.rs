@@ -195,7 +195,7 @@ words! {
 }
 
 /// A run as it is remembered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Its id.
     pub run_id: RunId,
@@ -236,7 +236,7 @@ pub struct RunRecord {
 }
 
 /// A step as it is remembered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Its key: for an asset, the asset's.
     pub step_key: String,
@@ -257,7 +257,7 @@ pub struct StepRecord {
 }
 
 /// What a step has emitted, as it is remembered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct OutputRecord {
     /// The step.
     pub step_key: String,
@@ -299,7 +299,7 @@ pub struct Pointer {
 }
 
 /// What is current of one partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionPointer {
     /// Its key.
     pub partition_key: String,
@@ -314,7 +314,7 @@ pub struct PartitionPointer {
 }
 
 /// What is current of all partitions of a table.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionTotals {
     /// How many there are.
     pub partitions: u64,
@@ -382,7 +382,7 @@ pub struct DigestRecord {
 }
 
 /// A backfill as it is remembered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackfillRecord {
     /// Its id.
     pub backfill_id: BackfillId,

@@ -68,6 +68,12 @@ async fn work(mut storage: impl Storage, mut waiting: mpsc::Receiver<Waiting>) {
                     drop(answer.send(Ok(reply)));
                 }
             }
+            // What may have happened must not happen twice.
+            Err(Error::Lost) => {
+                for answer in answers {
+                    drop(answer.send(Err(Error::Lost)));
+                }
+            }
             // One bad request must not fail its neighbours, so each is tried alone.
             Err(_) if requests.len() > 1 => {
                 for (request, answer) in requests.into_iter().zip(answers) {

@@ -33,6 +33,7 @@ pub(crate) async fn instance(context: &Context, command: InstanceCommand) -> Com
             let mut row = |name: &str, value: String| rows.push(vec![json!(name), json!(value)]);
             let home = engine.instance.home();
             row("home", home.map_or("memory".to_owned(), |home| home.display().to_string()));
+            row("database", engine.instance.database().unwrap_or("instance.db").to_owned());
             row("environment", engine.environment.clone());
             row("tables", (pointers.len() + totals.len()).to_string());
             let counts = engine.instance.counts().await.map_err(|e| fail(&e.into()))?;

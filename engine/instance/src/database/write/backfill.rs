@@ -44,12 +44,12 @@ impl Transaction<'_> {
     ) -> Result<()> {
         self.script.add(
             "delete from dynamic_partitions where name = $1
-               and partition_key in (select value from json_each($2))",
+               and partition_key in (select atom from json_each($2))",
             [text(&name), Some(encode(remove)?)],
         );
         self.script.add(
             "insert into dynamic_partitions (name, partition_key, added_at)
-             select $1, value, $2 from json_each($3) where true on conflict do nothing",
+             select $1, atom, $2 from json_each($3) where true on conflict do nothing",
             [text(&name), text(&at), Some(encode(add)?)],
         );
         Ok(())

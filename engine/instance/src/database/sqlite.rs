@@ -1,36 +1,23 @@
-//! SQLite as the instance database. All SQL of this crate stands in this folder.
-//!
-//! Many rows travel to a statement as one JSON array, so that a transaction of a hundred requests
-//! is a dozen statements.
-
-mod operate;
-mod read;
-mod script;
-mod system;
-mod write;
+//! SQLite as the instance database: one file in the home.
 
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, Executor, Row, Sqlite, SqliteConnection};
 
-pub(crate) use read::SqliteReader;
-pub(crate) use write::SqliteWriter;
-
+use super::script::Statement;
+use super::{CHANGES, Connection, MIGRATIONS, Pool, migration_error};
 use crate::{Error, Result};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How long a statement waits for another process before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
 
 /// Opens `instance.db` in `home`, makes or migrates its tables, and returns both ends.
-pub(crate) async fn open(home: &Path) -> Result<(SqliteWriter, SqliteReader)> {
+pub(super) async fn open(home: &Path) -> Result<(Connection, Pool)> {
     let refuse = |reason: String| Error::Home { path: home.to_owned(), reason };
-    std::fs::create_dir_all(home.join("logs")).map_err(|e| refuse(e.to_string()))?;
     if let Some(kind) = network_disk(home)
         && std::env::var_os("ARROWSMITH_ALLOW_NETWORK_DISK").is_none()
     {
@@ -47,6 +34,7 @@ pub(crate) async fn open(home: &Path) -> Result<(SqliteWriter, SqliteReader)> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
+    let options = options.disable_statement_logging();
     let mut connection = options.clone().connect().await?;
     // SQLite has no lock over several transactions, and each migration is one: of two processes that
     // begin at once the second would repeat what the first has just done.
@@ -57,19 +45,28 @@ pub(crate) async fn open(home: &Path) -> Result<(SqliteWriter, SqliteReader)> {
         .max_connections(READERS)
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_lazy_with(options);
-    Ok((SqliteWriter::new(connection), SqliteReader::new(pool)))
+    Ok((Connection::Sqlite(connection), Pool::Sqlite(pool)))
 }
 
-/// How many transactions have written; nothing is made or migrated.
-pub(crate) async fn changes(home: &Path) -> Option<i64> {
+pub(super) async fn changes(home: &Path) -> Option<String> {
     let options = SqliteConnectOptions::new().filename(home.join("instance.db"));
     let mut connection = options.busy_timeout(BUSY_TIMEOUT).connect().await.ok()?;
-    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
-    let sql =
-        "select (select max(version) from _sqlx_migrations where success), count from changes";
-    let found: (Option<i64>, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.ok()?;
+    let statement = Statement { sql: CHANGES.to_owned(), arguments: Vec::new() };
+    let found = run(&mut connection, statement).await.ok()?;
     connection.close().await.ok()?;
-    (found.0 == newest).then_some(found.1)
+    found
+}
+
+/// Runs statements; returns the first value of the row that one of them returns.
+pub(super) async fn run<'c>(
+    executor: impl Executor<'c, Database = Sqlite>,
+    statement: Statement,
+) -> Result<Option<String>> {
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement.sql));
+    let query = statement.arguments.into_iter().fold(query, Query::bind);
+    let row = query.fetch_optional(executor).await?;
+    // A number is a text as well, if nobody asks what it was.
+    Ok(row.map(|row| row.try_get_unchecked(0)).transpose()?.flatten())
 }
 
 /// The lock under which the database is migrated; it goes with the file, whatever happens.
@@ -87,13 +84,8 @@ async fn lock(home: &Path) -> std::io::Result<std::fs::File> {
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
-    match MIGRATIONS.run(connection).await {
-        Ok(()) => Ok(()),
-        Err(
-            MigrateError::VersionMissing(migration) | MigrateError::VersionTooNew(migration, _),
-        ) => Err(Error::Newer { path: path.to_owned(), migration }),
-        Err(source) => Err(Error::Migration { source }),
-    }
+    let migrated = MIGRATIONS.run(connection).await;
+    migrated.map_err(|error| migration_error(error, path.display().to_string()))
 }
 
 /// The kind of the file system below `path`, if it is one that other machines share.
@@ -123,7 +115,7 @@ mod tests {
     use std::path::Path;
 
     use sqlx::migrate::Migrator;
-    use sqlx::{Connection, SqliteConnection};
+    use sqlx::{Connection as _, SqliteConnection};
 
     use super::{MIGRATIONS, SqliteConnectOptions};
     use crate::{Error, Instance, RunStatus};

@@ -1,7 +1,5 @@
 //! The run queue, ticks, leaders and slots.
 
-use sqlx::Row;
-
 use super::{Transaction, encode, text};
 use crate::request::Reply;
 use crate::{
@@ -28,10 +26,11 @@ impl Transaction<'_> {
                 [text(&run.origin), text(key), run_id.clone()],
             );
             if is_new.await? == 0 {
-                let sql = "select run_id from run_keys where origin = $1 and run_key = $2";
+                let sql = "select json_group_array(run_id) from run_keys
+                           where origin = $1 and run_key = $2";
                 let of = [text(&run.origin), text(key)];
-                let earlier: String = self.script.row(self.connection, sql, of).await?.get(0);
-                return super::super::read::maybe_run(Some(&earlier));
+                let earlier: Vec<RunId> = self.script.ask(self.connection, sql, of).await?;
+                return Ok(earlier.into_iter().next());
             }
         }
         let launch = &run.launch;
@@ -138,7 +137,8 @@ impl Transaction<'_> {
         self.script.add(
             "insert into instigators (name, ticked_until, cursor) values ($1, $2, $3)
              on conflict (name) do update set
-               ticked_until = max(instigators.ticked_until, excluded.ticked_until),
+               ticked_until = case when instigators.ticked_until > excluded.ticked_until
+                 then instigators.ticked_until else excluded.ticked_until end,
                cursor = coalesce(excluded.cursor, instigators.cursor)",
             [name, text(&tick.scheduled_at), tick.cursor.clone()],
         );
@@ -156,7 +156,8 @@ impl Transaction<'_> {
             SetInstigator::Start => self.script.add(
                 "insert into instigators (name, is_running, ticked_until) values ($1, 1, $2)
                  on conflict (name) do update set is_running = 1,
-                   ticked_until = max(instigators.ticked_until, excluded.ticked_until)",
+                   ticked_until = case when instigators.ticked_until > excluded.ticked_until
+                 then instigators.ticked_until else excluded.ticked_until end",
                 [name, at],
             ),
             SetInstigator::Stop => self.script.add(
@@ -190,14 +191,10 @@ impl Transaction<'_> {
                or leaders.lease_until > $5",
             [text(&name), text(&owner), text(&until), text(&now), text(&(until + SKEW_MAX))],
         );
-        let sql = "select owner, epoch from leaders where name = $1";
-        let found = self.script.row(self.connection, sql, [text(&name)]).await?;
-        let has_it: String = found.get(0);
-        Ok(if has_it == owner {
-            Lead::Own(Leader { epoch: found.get(1) })
-        } else {
-            Lead::Of(has_it)
-        })
+        let sql = "select json_array(owner, epoch) from leaders where name = $1";
+        let found = self.script.ask(self.connection, sql, [text(&name)]);
+        let (has_it, epoch): (String, i64) = found.await?;
+        Ok(if has_it == owner { Lead::Own(Leader { epoch }) } else { Lead::Of(has_it) })
     }
 
     /// Gives the lead back, so that another need not wait for the end of the lease.
@@ -208,7 +205,7 @@ impl Transaction<'_> {
     async fn leads(&mut self, leader: Option<Leader>) -> Result<bool> {
         let Some(leader) = leader else { return Ok(true) };
         let sql = "select coalesce(max(epoch), 0) from leaders where name = 'daemon'";
-        let epoch: i64 = self.script.row(self.connection, sql, []).await?.get(0);
+        let epoch: i64 = self.script.ask(self.connection, sql, []).await?;
         Ok(epoch == leader.epoch)
     }
 
@@ -311,7 +308,7 @@ impl Transaction<'_> {
             self.connection,
             "insert into slots (run_id, step_key, pool, at)
              select $1, $2, $3, $4
-             where (select count(*) from slots where pool = $3) < cast($5 as integer)
+             where (select count(*) from slots where pool = $3) < cast($5 as bigint)
              on conflict do nothing",
             [text(&run_id), text(&step_key), text(&pool), text(&at), text(&limit)],
         );
@@ -328,7 +325,8 @@ impl Transaction<'_> {
     pub(super) fn beat(&mut self, beats: &[Heartbeat]) -> Result<()> {
         self.script.add(
             "insert into heartbeats (duty, owner, at, error)
-             select value->>'duty', value->>'owner', value->>'at', value->>'error'
+             select value->>'duty', value->>'owner', cast(value->>'at' as bigint),
+               value->>'error'
              from json_each($1) where true
              on conflict (duty) do update set owner = excluded.owner, at = excluded.at,
                error = excluded.error",

@@ -1,9 +1,8 @@
 //! Attempts, steps and runs that end.
 
 use arrowsmith_io_manager::Version;
-use sqlx::Row;
 
-use super::super::read::{IN_USE, decode};
+use super::super::read::in_use;
 use super::{Transaction, encode, text};
 use crate::request::Reply;
 use crate::{EndAttempt, EndRun, EndStep, Result, RunId, StepState, TimeMicros};
@@ -92,16 +91,18 @@ impl Transaction<'_> {
 
     /// Marks versions as removed, but for those that are in use by now; returns which are.
     pub(super) async fn condemn(&mut self, versions: &[Version], at: TimeMicros) -> Result<Reply> {
-        let versions = Some(encode(&versions)?);
-        let free = format!(
-            "select json_group_array(value) from json_each($1) where value not in ({IN_USE})"
+        let free = concat!(
+            "select json_group_array(atom) from json_each($1) where atom not in (",
+            in_use!(),
+            ")"
         );
-        let free: String = self.script.row(self.connection, &free, [versions]).await?.get(0);
+        let of = [Some(encode(&versions)?)];
+        let free: Vec<Version> = self.script.ask(self.connection, free, of).await?;
         self.script.add(
             "update versions set removed_at = $1
-             where version_id in (select value from json_each($2))",
-            [text(&at), Some(free.clone())],
+             where version_id in (select atom from json_each($2))",
+            [text(&at), Some(encode(&free)?)],
         );
-        Ok(Reply::Condemned(decode(&free, "versions.version_id")?))
+        Ok(Reply::Condemned(free))
     }
 }

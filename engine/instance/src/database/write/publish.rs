@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrowsmith_io_manager::Version;
 use serde_json::{Value, json};
-use sqlx::Row;
 
 use super::{Transaction, encode, rows, word};
 use crate::request::{Current, Reply};
@@ -16,8 +15,9 @@ use crate::{
 const INSERT_VERSIONS: &str = "insert into versions
        (version_id, asset, run_id, attempt_id, io_manager, created_at, duration_us,
         row_count, size_bytes, code_version, inputs, metadata, manifest, provenance)
-     select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6,
-        value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13
+     select value->>0, value->>1, value->>2, value->>3, value->>4, cast(value->>5 as bigint),
+        cast(value->>6 as bigint), cast(value->>7 as bigint), cast(value->>8 as bigint),
+        value->>9, value->>10, value->>11, value->>12, value->>13
      from json_each($1) where true on conflict (version_id) do nothing";
 
 impl Transaction<'_> {
@@ -67,7 +67,7 @@ impl Transaction<'_> {
                    (run_id, step_key, output, mapping_key, asset, io_manager, created_at,
                     version_id, metadata, manifest)
                  select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5,
-                    value->>6, value->>7, value->>8, value->>9
+                    cast(value->>6 as bigint), value->>7, value->>8, value->>9
                  from json_each($1)",
                 [rows(outputs)],
             );
@@ -92,8 +92,8 @@ impl Transaction<'_> {
                 "insert into pointers
                    (environment, asset, partition_key, epoch, version_id, published_at,
                     row_count, size_bytes)
-                 select value->>0, value->>1, value->>2, 1, value->>3, value->>4, value->>5,
-                   value->>6
+                 select value->>0, value->>1, value->>2, 1, value->>3, cast(value->>4 as bigint),
+                   cast(value->>5 as bigint), cast(value->>6 as bigint)
                  from json_each($1)",
                 [rows(beside)],
             );
@@ -103,8 +103,9 @@ impl Transaction<'_> {
         }
         let pointers = rows(pointers);
         self.script.add(
-            "update pointers set version_id = e.value->>3, published_at = e.value->>4,
-               row_count = e.value->>5, size_bytes = e.value->>6
+            "update pointers set version_id = e.value->>3,
+               published_at = cast(e.value->>4 as bigint),
+               row_count = cast(e.value->>5 as bigint), size_bytes = cast(e.value->>6 as bigint)
              from json_each($1) e
              where pointers.environment = e.value->>0 and pointers.asset = e.value->>1
                and pointers.partition_key = e.value->>2",
@@ -123,13 +124,14 @@ impl Transaction<'_> {
 
     fn succeed(&mut self, attempts: Vec<Value>, steps: Vec<Value>) {
         self.script.add(
-            "update attempts set status = 'success', ended_at = e.value->>1
+            "update attempts set status = 'success', ended_at = cast(e.value->>1 as bigint)
              from json_each($1) e where attempts.attempt_id = e.value->>0",
             [rows(attempts)],
         );
         self.script.add(
-            "update steps set state = e.value->>6, ended_at = e.value->>2,
-               row_count = e.value->>3, size_bytes = e.value->>4, started_at = e.value->>5,
+            "update steps set state = e.value->>6, ended_at = cast(e.value->>2 as bigint),
+               row_count = cast(e.value->>3 as bigint), size_bytes = cast(e.value->>4 as bigint),
+               started_at = cast(e.value->>5 as bigint),
                reason = null
              from json_each($1) e
              where steps.run_id = e.value->>0 and steps.step_key = e.value->>1",
@@ -140,24 +142,23 @@ impl Transaction<'_> {
     /// Which of the publishes may not happen, and why.
     async fn refusals(&mut self, publishes: &[&Publish]) -> Result<HashMap<uuid::Uuid, Refusal>> {
         let ids: Vec<String> = publishes.iter().map(|p| p.attempt_id.to_string()).collect();
-        // One row for all of them, since each row would cross threads by itself.
-        let found = self.script.row(
+        // One document for all of them, since each row would cross threads by itself.
+        let found = self.script.ask(
             self.connection,
             "select json_group_object(id, json_array(attempt, run, newest)) from (
                select a.attempt_id as id, a.status as attempt, r.status as run,
-                 coalesce(min(t.epoch = p.epoch), 1) as newest
+                 min(case when t.epoch <> p.epoch then 0 else 1 end) as newest
                from attempts a
                join runs r on r.run_id = a.run_id
                left join targets t on t.attempt_id = a.attempt_id
                left join pointers p on p.environment = t.environment and p.asset = t.asset
                  and p.partition_key = t.partition_key
-               where a.attempt_id in (select value from json_each($1))
-               group by a.attempt_id
-             )",
+               where a.attempt_id in (select atom from json_each($1))
+               group by a.attempt_id, a.status, r.status
+             ) as found",
             [Some(encode(&ids)?)],
         );
-        let known: BTreeMap<String, (String, String, u8)> =
-            super::super::read::decode(found.await?.get(0), "attempts")?;
+        let known: BTreeMap<String, (String, String, u8)> = found.await?;
         let mut refusals = HashMap::new();
         for (publish, id) in publishes.iter().zip(&ids) {
             let refusal = match known.get(id) {
@@ -177,13 +178,16 @@ impl Transaction<'_> {
     /// Whether the files of versions are not removed.
     async fn are_stored(&mut self, versions: &[ReusedVersion]) -> Result<bool> {
         let ids: HashSet<String> = versions.iter().map(|old| old.version.to_string()).collect();
-        let found = self.script.row(
-            self.connection,
-            "select count(*) from versions
-             where version_id in (select value from json_each($1)) and removed_at is null",
-            [Some(encode(&ids)?)],
-        );
-        Ok(usize::try_from(found.await?.get::<i64, _>(0)) == Ok(ids.len()))
+        let found: usize = self
+            .script
+            .ask(
+                self.connection,
+                "select count(*) from versions
+                 where version_id in (select atom from json_each($1)) and removed_at is null",
+                [Some(encode(&ids)?)],
+            )
+            .await?;
+        Ok(found == ids.len())
     }
 
     /// Versions without a run, from manifests; only tables that have nothing current are moved.
@@ -218,8 +222,8 @@ impl Transaction<'_> {
                 "insert into pointers
                    (environment, asset, partition_key, epoch, version_id, published_at,
                     row_count, size_bytes)
-                 select value->>0, value->>1, value->>2, 1, value->>3, value->>4, value->>5,
-                   value->>6
+                 select value->>0, value->>1, value->>2, 1, value->>3, cast(value->>4 as bigint),
+                   cast(value->>5 as bigint), cast(value->>6 as bigint)
                  from json_each($1) where true
                  on conflict (environment, asset, partition_key)
                  do update set version_id = excluded.version_id,

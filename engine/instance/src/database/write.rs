@@ -9,8 +9,8 @@ mod publish;
 use arrowsmith_io_manager::Version;
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
+use super::Connection;
 use super::script::Script;
 use crate::request::{Operate, Reply, Request};
 use crate::storage::Storage;
@@ -20,34 +20,36 @@ use crate::{
 
 /// The one connection that writes.
 #[derive(Debug)]
-pub(crate) struct SqliteWriter {
-    connection: SqliteConnection,
+pub(crate) struct DatabaseWriter {
+    connection: Connection,
 }
 
 /// A transaction that is being put together.
 struct Transaction<'a> {
-    connection: &'a mut SqliteConnection,
+    connection: &'a mut Connection,
     script: Script,
     /// Inserted by one statement at the end.
     events: Vec<Value>,
 }
 
-impl SqliteWriter {
-    pub(crate) fn new(connection: SqliteConnection) -> Self {
+impl DatabaseWriter {
+    pub(super) fn new(connection: Connection) -> Self {
         Self { connection }
     }
 }
 
 #[async_trait]
-impl Storage for SqliteWriter {
+impl Storage for DatabaseWriter {
     async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
-        let script = Script::default();
+        self.connection.ready().await?;
+        let dialect = self.connection.dialect();
+        let script = Script::new(dialect);
         let mut transaction =
             Transaction { connection: &mut self.connection, script, events: Vec::new() };
         let applied = transaction.apply(requests).await;
         if applied.is_err() {
             // Fails when the transaction did not begin, which is as well.
-            let mut script = Script::default();
+            let mut script = Script::new(dialect);
             script.add("rollback", []);
             drop(script.run(&mut self.connection).await);
         }
@@ -57,7 +59,7 @@ impl Storage for SqliteWriter {
 
 impl Transaction<'_> {
     async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
-        self.script.add("begin immediate", []);
+        self.script.begin();
         let mut replies = Vec::with_capacity(requests.len());
         let mut at = 0;
         while let Some(request) = requests.get(at) {
@@ -85,7 +87,8 @@ impl Transaction<'_> {
         if !self.events.is_empty() {
             self.script.add(
                 "insert into events (run_id, step_key, asset, at, kind, payload)
-                 select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5
+                 select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4,
+                   value->>5
                  from json_each($1)",
                 [rows(std::mem::take(&mut self.events))],
             );
@@ -141,7 +144,7 @@ impl Transaction<'_> {
                 };
                 self.script.add(
                     "insert into digests (version_id, partition_key, scan, row_count, digest)
-                     select value->>0, value->>1, value->>2, value->>3, value->>4
+                     select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4
                      from json_each($1) where true on conflict do nothing",
                     [rows(digests.iter().map(row).collect())],
                 );
@@ -225,7 +228,7 @@ fn encode(value: &impl serde::Serialize) -> Result<String> {
         .map_err(|e| Error::Stored { what: "a request".to_owned(), reason: e.to_string() })
 }
 
-fn text(value: &impl ToString) -> Option<String> {
+pub(super) fn text(value: &impl ToString) -> Option<String> {
     Some(value.to_string())
 }
 

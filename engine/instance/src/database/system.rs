@@ -8,7 +8,7 @@ pub(super) fn page(table: &SystemTable, offset: u64, limit: u32) -> String {
         "steps" => ("steps", "run_id, step_key"),
         "events" => ("events", "event_id"),
         "materializations" => ("versions", "version_id"),
-        "partitions" => ("(select * from pointers where version_id is not null)", PARTITIONS),
+        "partitions" => ("(select * from pointers where version_id is not null) as p", PARTITIONS),
         "checks" => (CHECKS, "event_id"),
         "ticks" => ("ticks", "tick_id"),
         _ => ("runs", "run_id"),
@@ -23,12 +23,14 @@ pub(super) fn page(table: &SystemTable, offset: u64, limit: u32) -> String {
     let values = table.columns.iter().map(value).collect::<Vec<_>>().join(", ");
     format!(
         "select json_group_array(json_object({values}))
-         from (select * from {rows} order by {order} limit {limit} offset {offset})"
+         from (select * from {rows} order by {order} limit {limit} offset {offset}) as r"
     )
 }
 
 const PARTITIONS: &str = "environment, asset, partition_key";
-const CHECKS: &str = "(select event_id, run_id, asset, at, payload->>'check' as check_name,
-    payload->>'passed' as passed, payload->>'severity' as severity,
-    payload->>'failing_rows' as failing_rows, payload->>'found' as found
-  from events where kind = 'ASSET_CHECK_EVALUATION')";
+/// A truth value in a document is a number in SQLite, and a word in PostgreSQL.
+const CHECKS: &str = "(select event_id, run_id, asset, at, payload->>'$.check' as check_name,
+    case when cast(payload->>'$.passed' as text) in ('1', 'true') then 1 else 0 end as passed,
+    payload->>'$.severity' as severity,
+    cast(payload->>'$.failing_rows' as bigint) as failing_rows, payload->>'$.found' as found
+  from events where kind = 'ASSET_CHECK_EVALUATION') as c";

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::SqliteReader;
+use super::DatabaseReader;
+use super::read::{FoundEvent, event, events, list};
 use super::system::page;
+use super::write::text;
 use crate::operations::OperationsReader;
 use crate::{
-    Counts, EvaluationRecord, Event, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
-    InstigatorRecord, LiveRun, Result, RunId, RunStatus, SystemTable, TickRecord, TimeMicros,
+    Counts, EvaluationRecord, EventRecord, FailedRun, FreshnessChange, Happening, Heartbeat,
+    InstigatorRecord, LiveRun, Result, RunId, RunStatus, SystemTable, TickRecord,
 };
 
 /// Rows of `ticks` as a [`TickRecord`] has them.
@@ -24,18 +26,17 @@ macro_rules! ticks {
 }
 
 #[async_trait]
-impl OperationsReader for SqliteReader {
+impl OperationsReader for DatabaseReader {
     async fn live(&self, statuses: &[RunStatus]) -> Result<Vec<LiveRun>> {
-        let statuses = serde_json::to_string(statuses).unwrap_or_default();
         self.document(
             "select json_group_array(json_object('run_id', run_id, 'status', status,
                'tags', json(tags), 'priority', priority, 'created_at', created_at,
                'started_at', started_at, 'cancel_at', cancel_at, 'process', json(process),
                'lease_until', lease_until, 'launches', launches,
                'launch', json(launch)))
-             from (select * from runs where status in (select value from json_each($1))
-                   order by priority desc, created_at, run_id)",
-            &[&statuses],
+             from (select * from runs where status in (select atom from json_each($1))
+                   order by priority desc, created_at, run_id) as r",
+            [list(statuses)],
         )
         .await
     }
@@ -44,7 +45,7 @@ impl OperationsReader for SqliteReader {
         self.document(
             "select json(case when exists (select 1 from runs where run_id = $1
                and (cancel_at is not null or status <> 'started')) then 'true' else 'false' end)",
-            &[&run_id.to_string()],
+            [text(&run_id)],
         )
         .await
     }
@@ -53,14 +54,13 @@ impl OperationsReader for SqliteReader {
         self.document(
             "select json_group_array(json_object('run_id', run_id, 'root', root_run_id,
                'environment', environment, 'launch', json(launch), 'tags', json(tags),
-               'priority', priority, 'crashed', json(iif(crashed = 1, 'true', 'false')),
-               'began', json(iif(exists (select 1 from steps s where s.run_id = runs.run_id),
-                 'true', 'false'))))
+               'priority', priority, 'crashed', json(case when crashed = 1 then 'true' else 'false' end),
+               'began', json(case when exists (select 1 from steps s where s.run_id = runs.run_id) then 'true' else 'false' end)))
              from runs where run_id in (
                select run_id from runs
                where status = 'failure' and launch is not null and retry is null
-               order by run_id limit cast($1 as integer))",
-            &[&limit.to_string()],
+               order by run_id limit cast($1 as bigint))",
+            [text(&limit)],
         )
         .await
     }
@@ -71,7 +71,7 @@ impl OperationsReader for SqliteReader {
                'is_running', json(case is_running when 1 then 'true' when 0 then 'false' end),
                'ticked_until', ticked_until, 'cursor', cursor))
              from instigators",
-            &[],
+            [],
         )
         .await
     }
@@ -82,9 +82,9 @@ impl OperationsReader for SqliteReader {
                 "select ",
                 ticks!(),
                 " from (select * from ticks where instigator = $1
-                   order by tick_id desc limit cast($2 as integer))"
+                   order by tick_id desc limit cast($2 as bigint)) as t"
             ),
-            &[instigator, &limit.to_string()],
+            [text(&instigator), text(&limit)],
         )
         .await
     }
@@ -93,34 +93,33 @@ impl OperationsReader for SqliteReader {
         self.document(
             "select json_group_array(json_object('duty', duty, 'owner', owner, 'at', at,
                'error', error)) from heartbeats",
-            &[],
+            [],
         )
         .await
     }
 
     async fn happenings(&self, kinds: &[&str], after: i64, limit: u32) -> Result<Vec<Happening>> {
-        let kinds = serde_json::to_string(kinds).unwrap_or_default();
         self.document(
             "select json_group_array(json_object('event_id', e.event_id, 'run_id', e.run_id,
                'at', e.at, 'asset', e.asset, 'partition_key', e.payload->>'$.partition_key',
                'job', r.job, 'selection', r.selection, 'origin', r.origin, 'retry', r.retry,
-               'is_queued', json(iif(r.launch is null, 'false', 'true')), 'status', r.status, 'error', r.error))
+               'is_queued', json(case when r.launch is null then 'false' else 'true' end), 'status', r.status, 'error', r.error))
              from (select * from events
-                   where event_id > cast($2 as integer)
-                     and kind in (select value from json_each($1))
-                   order by event_id limit cast($3 as integer)) e
+                   where event_id > cast($2 as bigint)
+                     and kind in (select atom from json_each($1))
+                   order by event_id limit cast($3 as bigint)) e
              join runs r on r.run_id = e.run_id",
-            &[&kinds, &after.to_string(), &limit.to_string()],
+            [list(kinds), text(&after), text(&limit)],
         )
         .await
     }
 
     async fn last_event(&self) -> Result<i64> {
-        self.document("select json(coalesce(max(event_id), 0)) from events", &[]).await
+        self.document("select coalesce(max(event_id), 0) from events", []).await
     }
 
     async fn conditions(&self) -> Result<HashMap<String, Value>> {
-        self.document("select json_group_object(asset, json(state)) from conditions", &[]).await
+        self.document("select json_group_object(asset, json(state)) from conditions", []).await
     }
 
     async fn evaluations(&self, asset: &str, limit: u32) -> Result<Vec<EvaluationRecord>> {
@@ -128,8 +127,8 @@ impl OperationsReader for SqliteReader {
             "select json_group_array(json_object('evaluation_id', evaluation_id, 'asset', asset,
                'at', at, 'requested', requested, 'tree', json(tree)))
              from (select * from evaluations where asset = $1
-                   order by evaluation_id desc limit cast($2 as integer))",
-            &[asset, &limit.to_string()],
+                   order by evaluation_id desc limit cast($2 as bigint)) as e",
+            [text(&asset), text(&limit)],
         )
         .await
     }
@@ -140,7 +139,7 @@ impl OperationsReader for SqliteReader {
                'state', state, 'at', at))
              from freshness
              where change_id in (select max(change_id) from freshness group by asset)",
-            &[],
+            [],
         )
         .await
     }
@@ -149,9 +148,9 @@ impl OperationsReader for SqliteReader {
         self.document(
             "select json_group_array(json_object('change_id', change_id, 'asset', asset,
                'state', state, 'at', at))
-             from (select * from freshness where change_id > cast($1 as integer)
-                   order by change_id limit 1000)",
-            &[&after.to_string()],
+             from (select * from freshness where change_id > cast($1 as bigint)
+                   order by change_id limit 1000) as f",
+            [text(&after)],
         )
         .await
     }
@@ -162,22 +161,18 @@ impl OperationsReader for SqliteReader {
         after: i64,
         limit: u32,
     ) -> Result<Vec<(RunId, EventRecord)>> {
-        let kinds = serde_json::to_string(kinds).unwrap_or_default();
-        let found: Vec<(RunId, i64, TimeMicros, Option<String>, Option<String>, Event)> = self
+        let found: Vec<FoundEvent> = self
             .document(
-                "select json_group_array(json_array(
-                   run_id, event_id, at, step_key, asset, json(payload)))
-                 from (select * from events
-                       where event_id > cast($2 as integer)
-                         and kind in (select value from json_each($1))
-                       order by event_id limit cast($3 as integer))",
-                &[&kinds, &after.to_string(), &limit.to_string()],
+                events!(
+                    "select * from events
+                     where event_id > cast($2 as bigint)
+                       and kind in (select atom from json_each($1))
+                     order by event_id limit cast($3 as bigint)"
+                ),
+                [list(kinds), text(&after), text(&limit)],
             )
             .await?;
-        let record = |(run_id, event_id, at, step_key, asset, event)| {
-            (run_id, EventRecord { event_id, at, step_key, asset, event })
-        };
-        Ok(found.into_iter().map(record).collect())
+        Ok(found.into_iter().map(event).collect())
     }
 
     async fn system_rows(
@@ -186,15 +181,15 @@ impl OperationsReader for SqliteReader {
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Value>> {
-        self.document_of(page(table, offset, limit)).await
+        self.document(&page(table, offset, limit), []).await
     }
 
     async fn migration(&self) -> Result<i64> {
-        self.document("select json(max(version)) from _sqlx_migrations where success", &[]).await
+        self.document("select max(version) from _sqlx_migrations where success", []).await
     }
 
     async fn last_tick(&self) -> Result<i64> {
-        self.document("select json(coalesce(max(tick_id), 0)) from ticks", &[]).await
+        self.document("select coalesce(max(tick_id), 0) from ticks", []).await
     }
 
     async fn failed_ticks_after(&self, after: i64) -> Result<Vec<TickRecord>> {
@@ -202,10 +197,10 @@ impl OperationsReader for SqliteReader {
             concat!(
                 "select ",
                 ticks!(),
-                " from (select * from ticks where tick_id > cast($1 as integer) and status = 'failure'
-                   order by tick_id limit 200)"
+                " from (select * from ticks where tick_id > cast($1 as bigint) and status = 'failure'
+                   order by tick_id limit 200) as t"
             ),
-            &[&after.to_string()],
+            [text(&after)],
         )
         .await
     }
@@ -213,18 +208,18 @@ impl OperationsReader for SqliteReader {
     async fn counts(&self) -> Result<Counts> {
         self.document(
             "select json_object(
-               'runs', (select json(json_group_object(status, n)) from
-                 (select status, count(*) as n from runs group by status)),
-               'steps', (select json(json_group_object(state, n)) from
-                 (select state, count(*) as n from steps group by state)),
-               'ticks', (select json(json_group_object(status, n)) from
-                 (select status, count(*) as n from ticks group by status)),
-               'slots', (select json(json_group_object(pool, n)) from
-                 (select pool, count(*) as n from slots group by pool)),
+               'runs', (select json(coalesce(json_group_object(status, n), '{}')) from
+                 (select status, count(*) as n from runs group by status) as r),
+               'steps', (select json(coalesce(json_group_object(state, n), '{}')) from
+                 (select state, count(*) as n from steps group by state) as s),
+               'ticks', (select json(coalesce(json_group_object(status, n), '{}')) from
+                 (select status, count(*) as n from ticks group by status) as t),
+               'slots', (select json(coalesce(json_group_object(pool, n), '{}')) from
+                 (select pool, count(*) as n from slots group by pool) as s),
                'materializations', (select count(*) from versions),
                'events', (select count(*) from events),
                'oldest_queued', (select min(created_at) from runs where status = 'queued'))",
-            &[],
+            [],
         )
         .await
     }

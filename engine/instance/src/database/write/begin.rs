@@ -45,11 +45,11 @@ impl Transaction<'_> {
         }
         self.script.add(
             "insert into steps (run_id, step_key, position, state)
-             select $1, value, key, 'planned' from json_each($2)",
+             select $1, atom, key, 'planned' from json_each($2)",
             [run_id.clone(), Some(encode(&run.steps)?)],
         );
         self.script.add(
-            "insert into pins (run_id, version_id) select $1, value from json_each($2) where true
+            "insert into pins (run_id, version_id) select $1, atom from json_each($2) where true
              on conflict do nothing",
             [run_id, Some(encode(&run.pins)?)],
         );
@@ -62,12 +62,12 @@ impl Transaction<'_> {
         let run_id = text(&replace.run_id);
         self.script.add(
             "delete from steps where run_id = $1
-               and step_key in (select value from json_each($2))",
+               and step_key in (select atom from json_each($2))",
             [run_id.clone(), Some(encode(&replace.old)?)],
         );
         self.script.add(
             "insert into steps (run_id, step_key, position, state)
-             select $1, value, key + (
+             select $1, atom, key + (
                  select coalesce(max(position), 0) + 1 from steps where run_id = $1
                ), 'planned'
              from json_each($2)",
@@ -91,6 +91,11 @@ impl Transaction<'_> {
                 *later.entry((&attempt.environment, target)).or_default() += 1;
             }
         }
+        // Each table once, however many attempts for it begin here.
+        let raised = later.iter().map(|((environment, target), by)| {
+            json!([environment, target.asset, target.partition_key, by])
+        });
+        let raised: Vec<_> = raised.collect();
         let (mut new, mut targets, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         for attempt in attempts {
             let id = attempt.attempt_id.to_string();
@@ -109,7 +114,8 @@ impl Transaction<'_> {
         self.script.add(
             "insert into attempts
                (attempt_id, run_id, step_key, number, version_id, status, started_at)
-             select value->>0, value->>1, value->>2, value->>3, value->>4, 'running', value->>5
+             select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4, 'running',
+               cast(value->>5 as bigint)
              from json_each($1)",
             [rows(new)],
         );
@@ -117,22 +123,25 @@ impl Transaction<'_> {
             let targets = rows(targets);
             self.script.add(
                 "insert into pointers (environment, asset, partition_key, epoch)
-                 select value->>1, value->>2, value->>3, 1 from json_each($1) where true
-                 on conflict (environment, asset, partition_key) do update set epoch = epoch + 1",
-                [targets.clone()],
+                 select value->>0, value->>1, value->>2, cast(value->>3 as bigint)
+                 from json_each($1) where true
+                 on conflict (environment, asset, partition_key)
+                 do update set epoch = pointers.epoch + excluded.epoch",
+                [rows(raised)],
             );
             self.script.add(
                 "insert into targets (attempt_id, environment, asset, partition_key, epoch)
                  select e.value->>0, p.environment, p.asset, p.partition_key,
-                   p.epoch - (e.value->>4)
+                   p.epoch - cast(e.value->>4 as bigint)
                  from json_each($1) e cross join pointers p
-                   on p.environment = e.value->>1 and p.asset = e.value->>2
+                 where p.environment = e.value->>1 and p.asset = e.value->>2
                    and p.partition_key = e.value->>3",
                 [targets],
             );
         }
         self.script.add(
-            "update steps set state = 'running', attempt = e.value->>2, started_at = e.value->>3
+            "update steps set state = 'running', attempt = cast(e.value->>2 as bigint),
+               started_at = cast(e.value->>3 as bigint)
              from json_each($1) e
              where steps.run_id = e.value->>0 and steps.step_key = e.value->>1",
             [rows(steps)],
