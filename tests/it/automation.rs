@@ -60,7 +60,11 @@ impl Place {
     }
 
     async fn materialize(&self, selection: &str, partitions: Option<&str>) {
-        materialize(&self.daemon, selection, partitions).await;
+        materialize(&self.daemon, selection, partitions, &[]).await;
+    }
+
+    async fn materialize_with(&self, selection: &str, tags: &[(&str, &str)]) {
+        materialize(&self.daemon, selection, None, tags).await;
     }
 }
 
@@ -183,6 +187,79 @@ async fn what_failed_and_what_changed_can_be_asked_for() {
     assert_eq!(place.evaluate().await, ["a"]);
 }
 
+#[tokio::test]
+async fn what_is_read_is_looked_at_as_far_as_a_condition_says() {
+    let place = Place::new(
+        Repository::new("")
+            .with(asset("fast", "", "select 1 as n"))
+            .with(asset("slow", "tags = { speed = \"slow\" }", "select 1 as n"))
+            .with(asset(
+                "all",
+                "automation = 'eager().ignore(\"tag:speed=slow\")'",
+                "select f.n + s.n as n from fast f, slow s",
+            ))
+            .with(asset(
+                "some",
+                "automation = 'eager().replace(\"any_deps_updated\", any_deps_match(newly_updated()).allow(\"slow\"))'",
+                "select f.n + s.n as n from fast f, slow s",
+            )),
+    )
+    .await;
+    assert_eq!(place.evaluate().await, NOTHING, "what they read is missing");
+    place.materialize("fast or slow", None).await;
+    assert_eq!(place.evaluate().await, ["all", "some"]);
+    place.materialize("slow", None).await;
+    assert_eq!(place.evaluate().await, ["some"]);
+    place.materialize("fast", None).await;
+    assert_eq!(place.evaluate().await, ["all"]);
+    assert_eq!(place.evaluate().await, NOTHING);
+}
+
+#[tokio::test]
+async fn the_tags_of_the_runs_that_have_updated_it_can_be_asked_for() {
+    let place = Place::new(
+        Repository::new("")
+            .with(asset("source", "", "select 1 as n"))
+            .with(asset(
+                "any",
+                "automation = 'any_deps_match(any_new_update_has_run_tags(\"team=a\"))'",
+                "select n from source",
+            ))
+            .with(asset(
+                "every",
+                "automation = 'any_deps_match(all_new_updates_have_run_tags(\"team\"))'",
+                "select n from source",
+            )),
+    )
+    .await;
+    place.evaluate().await;
+    place.materialize_with("source", &[("team", "a")]).await;
+    assert_eq!(place.evaluate().await, ["any", "every"]);
+    place.materialize_with("source", &[("team", "b")]).await;
+    assert_eq!(place.evaluate().await, ["every"]);
+    place.materialize_with("source", &[("team", "a")]).await;
+    place.materialize_with("source", &[]).await;
+    assert_eq!(place.evaluate().await, ["any"]);
+}
+
+#[tokio::test]
+async fn checks_that_hold_can_be_waited_for() {
+    let place = Place::new(
+        Repository::new("").with(asset("n", "[checks]\nnot_null = [\"n\"]", "select 1 as n")).with(
+            asset(
+                "sum",
+                "automation = \"any_deps_match(newly_updated() & check_passed())\"",
+                "select n from n",
+            ),
+        ),
+    )
+    .await;
+    place.evaluate().await;
+    assert_eq!(place.evaluate().await, NOTHING);
+    place.materialize("n", None).await;
+    assert_eq!(place.evaluate().await, ["sum"]);
+}
+
 fn told(node: &EvaluationNode, depth: usize, text: &mut String) {
     text.push_str(&format!("{}{} {}\n", "  ".repeat(depth), node.count, node.name));
     for child in &node.children {
@@ -220,6 +297,9 @@ fn conditions_are_read_as_they_are_written() {
         "any_deps_match(missing() & ~will_be_requested()).since(newly_requested()).newly_true()",
         "in_latest_time_window(\"259200s\") & cron_tick_passed(\"0 6 * * *\", \"Europe/Berlin\")",
         "all_deps_match(newly_updated()).with_label(\"all new\")",
+        "any_deps_match(missing()).allow(\"tag:slow\").ignore('key:\"a\"').newly_true()",
+        "check_passed() & freshness_passed() | freshness_warned()",
+        "any_new_update_has_run_tags(\"team=a\", \"by\") & all_new_updates_have_run_tags(\"by\")",
     ];
     for text in same {
         let condition: AutomationCondition = text.parse().expect(text);
@@ -245,6 +325,15 @@ fn conditions_are_read_as_they_are_written() {
     assert_eq!(wrong("on_cron(\"0 25 * * *\")").1, "\"0 25 * * *\"");
     assert_eq!(wrong("on_cron(\"0 6 * * *\", \"Mars\")").0, "there is no time zone `Mars`");
     assert_eq!(wrong("missing(\"x\")").0, "`missing` takes nothing in its parentheses");
+    assert_eq!(
+        wrong("missing().ignore(\"x\")").0,
+        "`ignore` is about what is read, which this condition does not ask"
+    );
+    assert_eq!(
+        wrong("eager().replace(\"any_deps_missng\", missing())").0,
+        "what `replace` names is not in the condition"
+    );
+    assert_eq!(wrong("all_new_updates_have_run_tags()").1, "all_new_updates_have_run_tags");
     assert_eq!(wrong(&"(".repeat(100)).0, "the condition is nested too deeply");
     assert_eq!(wrong(&"~".repeat(1000)).0, "the condition is nested too deeply");
 }

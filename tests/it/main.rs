@@ -37,6 +37,7 @@ mod selection;
 mod sensors;
 mod shared_instance;
 mod support;
+mod telemetry;
 mod templates;
 mod tpch;
 mod unchanged;

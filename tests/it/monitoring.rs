@@ -223,12 +223,12 @@ async fn freshness_is_what_the_policy_says_and_its_changes_are_remembered() {
             .join(", ")
     };
     assert_eq!(states("2026-01-01T08:00:00Z").await, "", "nothing is known");
-    materialize(&daemon, "", None).await;
+    materialize(&daemon, "", None, &[]).await;
     assert_eq!(states("2026-01-01T08:30:00Z").await, "daily pass, window pass");
     assert_eq!(states("2026-01-01T09:30:00Z").await, "daily pass, window warn");
     assert_eq!(states("2026-01-01T11:00:00Z").await, "daily pass, window fail");
     assert_eq!(states("2026-01-02T09:00:00Z").await, "daily fail, window fail");
-    materialize(&daemon, "", None).await;
+    materialize(&daemon, "", None, &[]).await;
     assert_eq!(states("2026-01-02T09:01:00Z").await, "daily pass, window pass");
     let changes = daemon.instance().freshness_after(0).await.expect("changes");
     assert_eq!(changes.len(), 2 + 1 + 1 + 1 + 2);

@@ -4,6 +4,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use arrowsmith::instance::{Instance, Launch, QueuedRun, RunId, RunRecord, RunStatus};
 use serde_json::Value;
 
 use crate::support::{Project, copy_folder, examples};
@@ -273,5 +274,102 @@ fn a_queue_outlives_the_daemons_that_drain_it() {
     }
     assert_eq!(done.len(), count as usize);
     assert!(done.values().all(|count| *count == 1), "{done:?} {:#?}", runs(&project));
+    project.ok(&["fsck"]);
+}
+
+fn run_of_a_day(number: i64) -> QueuedRun {
+    let first: jiff::civil::Date = "2020-01-01".parse().expect("a day");
+    let partitions = Some(first.saturating_add(jiff::Span::new().days(number)).to_string());
+    let run_id = RunId(uuid::Uuid::now_v7());
+    QueuedRun {
+        run_id,
+        environment: "main".to_owned(),
+        launch: Launch { selection: "days".into(), partitions, ..Launch::default() },
+        tags: [].into(),
+        priority: number * 7919 % 5,
+        origin: "test".to_owned(),
+        run_key: Some(number.to_string()),
+        parent: None,
+        root: run_id,
+        at: number,
+    }
+}
+
+/// How many of some runs went on at the same time.
+fn most_at_once(runs: &[RunRecord]) -> i64 {
+    let spans = runs.iter().filter_map(|run| Some((run.started_at?, run.ended_at?)));
+    let mut changes: Vec<(i64, i64)> =
+        spans.flat_map(|(from, until)| [(from, 1), (until, -1)]).collect();
+    changes.sort_unstable();
+    let (mut now, mut most) = (0, 0);
+    for (_, by) in changes {
+        now += by;
+        most = most.max(now);
+    }
+    most
+}
+
+/// T2: many runs, each of one partition, drained in the order of their priority by daemons of which
+/// each is killed at some moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_are_each_done_once_in_their_order_whenever_daemons_die() {
+    const LIMIT: i64 = 4;
+    let project = Project::new(&format!(
+        r#"== arrowsmith.toml
+[daemon]
+launcher = "in_process"
+max_concurrent_runs = {LIMIT}
+max_resumes = 100
+== assets/days.sql
+/* +++
+partitions = {{ daily = "2020-01-01", end = "2022-09-27", column = "day" }}
++++ */
+select v.value as n, cast(to_timestamp_seconds(v.value * 86400) as date) as day
+from generate_series(18262, 19261) as v(value)
+"#
+    ));
+    let count = std::env::var("ARROWSMITH_QUEUED").ok().and_then(|n| n.parse().ok());
+    let count: i64 = count.unwrap_or(100).min(1000);
+    let home = project.path().join(".arrowsmith");
+    let instance = Instance::open(&home).await.expect("an instance");
+    let mut queued: Vec<QueuedRun> = (0..count).map(run_of_a_day).collect();
+    instance.enqueue(queued.clone()).await.expect("queued");
+    queued.sort_by_key(|run| (-run.priority, run.at));
+
+    let mut random = fastrand::Rng::new();
+    let deaths = kills().min(20);
+    for _ in 0..deaths {
+        let daemon = Daemon::start(&project, &[]);
+        std::thread::sleep(Duration::from_millis(random.u64(300..2000)));
+        daemon.kill();
+    }
+    let _daemon = Daemon::start(&project, &[]);
+    let all = [RunStatus::Queued, RunStatus::Starting, RunStatus::Started];
+    for _ in 0..3000 {
+        let waits = instance.runs_that_are(&all).await.expect("runs");
+        if waits.is_empty() && instance.failed_runs(1).await.expect("runs").is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let runs = instance.runs(u32::MAX).await.expect("runs");
+    assert!(runs.iter().all(|run| run.status.is_final()), "every run has ended");
+    let made = instance.partitions("main", "days").await.expect("partitions");
+    assert_eq!(made.len(), queued.len(), "none is lost");
+    for run in &queued {
+        let of = runs.iter().filter(|other| other.root == run.run_id);
+        let done = of.filter(|other| other.status == RunStatus::Success).count();
+        assert_eq!(done, 1, "{} was done {done} times", run.run_id);
+    }
+    // A run that a daemon held when it died begins anew behind those that have begun meanwhile.
+    let begun = instance.events_after(&["RUN_STARTING"], 0, u32::MAX).await.expect("events");
+    let mut order: Vec<RunId> = Vec::new();
+    for (run_id, _) in begun {
+        if queued.iter().any(|run| run.run_id == run_id) && !order.contains(&run_id) {
+            order.push(run_id);
+        }
+    }
+    assert_eq!(order, queued.iter().map(|run| run.run_id).collect::<Vec<_>>());
+    assert!(most_at_once(&runs) <= LIMIT, "the limit holds");
     project.ok(&["fsck"]);
 }

@@ -58,7 +58,7 @@ impl Place {
     }
 
     async fn materialize(&self, selection: &str, partitions: Option<&str>) {
-        materialize(&self.daemon, selection, partitions).await;
+        materialize(&self.daemon, selection, partitions, &[]).await;
     }
 }
 

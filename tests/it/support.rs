@@ -125,13 +125,16 @@ pub(crate) async fn materialize(
     daemon: &arrowsmith::daemon::Daemon,
     selection: &str,
     partitions: Option<&str>,
+    tags: &[(&str, &str)],
 ) {
     use arrowsmith::execution::{PlanRequest, RunOptions, Silent};
     let engine = daemon.engine().expect("an engine");
     let mut request = PlanRequest::new(selection);
     request.partitions = partitions.map(|set| set.parse().expect("a set"));
     let plan = engine.plan_request(&request).await.expect("a plan");
-    let (options, cancel) = (RunOptions::default(), tokio_util::sync::CancellationToken::new());
+    let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options = RunOptions { tags, ..RunOptions::default() };
+    let cancel = tokio_util::sync::CancellationToken::new();
     engine.run(plan, options, cancel, std::sync::Arc::new(Silent)).await.expect("a run");
 }
 

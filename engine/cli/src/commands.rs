@@ -36,7 +36,9 @@ use crate::context::{CommandResult, Context};
 /// Runs a command to its exit code.
 pub(crate) async fn run(mut arguments: Arguments, repository: Option<Repository>) -> Exit {
     let context = Context::new(&mut arguments, repository);
-    dispatch(arguments.command, &context).await.unwrap_or_else(|exit| exit)
+    let exit = dispatch(arguments.command, &context).await.unwrap_or_else(|exit| exit);
+    context.telemetry.flush();
+    exit
 }
 
 async fn dispatch(command: Command, context: &Context) -> CommandResult {

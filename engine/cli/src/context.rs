@@ -1,7 +1,6 @@
 //! What every command works with: the project, its home, and an open engine.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,14 +10,11 @@ use arrowsmith_execution::{
 };
 use arrowsmith_instance::{Instance, RunId};
 use arrowsmith_sql::{PROJECT_FILE, find_project, home_of, sql_project};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::args::{Arguments, Command, DaemonCommand, LogFormat};
+use crate::args::{Arguments, Command, DaemonCommand};
 use crate::diagnostics::{report, summary};
 use crate::exit::exit_of;
+use crate::telemetry::Telemetry;
 use crate::{Exit, output};
 
 /// A command that could not do its work has said why; this is what is left to say.
@@ -31,6 +27,7 @@ pub(crate) struct Context {
     variables: Vec<(String, String)>,
     repository: Option<Repository>,
     logs: RunLogs,
+    pub(crate) telemetry: Telemetry,
     /// Say only what went wrong.
     pub(crate) quiet: bool,
 }
@@ -40,12 +37,13 @@ impl Context {
         let logs = RunLogs::default();
         let is_daemon = matches!(arguments.command, Command::Daemon(DaemonCommand::Run { .. }));
         let level = arguments.verbose + u8::from(is_daemon && !arguments.quiet);
-        start_tracing(level, is_daemon, arguments.log_format, &logs);
+        let telemetry = Telemetry::start(level, is_daemon, arguments.log_format, &logs);
         Self {
             project: arguments.project.take(),
             variables: std::mem::take(&mut arguments.variables),
             repository,
             logs,
+            telemetry,
             quiet: arguments.quiet,
         }
     }
@@ -222,30 +220,4 @@ pub(crate) fn fail(error: &Error) -> Exit {
             exit_of(error.kind())
         }
     }
-}
-
-fn start_tracing(verbose: u8, is_daemon: bool, format: LogFormat, logs: &RunLogs) {
-    let default = match verbose {
-        0 => "off",
-        1 if is_daemon => "warn,arrowsmith=info,arrowsmith_daemon=info,arrowsmith_cli=info",
-        1 => "warn,arrowsmith=debug",
-        _ => "info,arrowsmith=trace",
-    };
-    let filter = EnvFilter::try_from_env("ARROWSMITH_LOG").unwrap_or_else(|_| default.into());
-    // What libraries say below a warning is noise in the log of a run.
-    let kept = Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_target("arrowsmith", LevelFilter::DEBUG)
-        .with_target("sqlx", LevelFilter::WARN)
-        .with_target("datafusion", LevelFilter::WARN);
-    let is_shown = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_shown);
-    let lines = match format {
-        LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-    };
-    let started =
-        tracing_subscriber::registry().with(logs.clone().with_filter(kept)).with(lines).try_init();
-    // A binary that has its own subscriber keeps it.
-    drop(started);
 }

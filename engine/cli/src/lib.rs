@@ -12,6 +12,7 @@ mod diagnostics;
 mod exit;
 mod output;
 mod progress;
+mod telemetry;
 mod unchanged;
 mod workspace;
 

@@ -7,6 +7,7 @@ use arrowsmith_definitions::{Problems, Repository};
 use arrowsmith_execution::{Clock, Engine, EngineOptions, ProjectError};
 use arrowsmith_instance::{Instance, Leader, RunId, TimeMicros};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::lead::new_owner;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// This daemon, told apart from all others.
     pub(crate) owner: String,
+    /// A run has ended, so that another may begin.
+    pub(crate) run_ended: Notify,
     state: Mutex<State>,
 }
 
@@ -72,7 +75,8 @@ impl Daemon {
         let clock = Arc::clone(&options.engine.clock);
         let owner = new_owner();
         let state = Mutex::default();
-        let shared = Shared { repository, options, instance, clock, owner, state };
+        let run_ended = Notify::new();
+        let shared = Shared { repository, options, instance, clock, owner, run_ended, state };
         let daemon = Self { shared: Arc::new(shared) };
         daemon.load().await?;
         Ok(daemon)

@@ -115,10 +115,18 @@ impl Daemon {
                 loop {
                     let pause = if first { Duration::ZERO } else { duty.every() };
                     first = false;
+                    let woken = async {
+                        match duty {
+                            Duty::Queue => daemon.shared.run_ended.notified().await,
+                            _ => std::future::pending().await,
+                        }
+                    };
                     tokio::select! {
                         () = cancel.cancelled() => return,
-                        () = daemon.shared.clock.sleep(pause) => daemon.guard(duty).await,
+                        () = daemon.shared.clock.sleep(pause) => {}
+                        () = woken => {}
                     }
+                    daemon.guard(duty).await;
                 }
             });
         }

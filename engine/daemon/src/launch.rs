@@ -126,6 +126,7 @@ impl Daemon {
             {
                 tracing::error!(%run_id, %error, "the end of a run could not be told");
             }
+            daemon.shared.run_ended.notify_one();
         });
         Ok(())
     }

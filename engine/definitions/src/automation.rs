@@ -41,11 +41,21 @@ pub enum AutomationCondition {
     /// Those that are in it, and were not at the last evaluation.
     NewlyTrue(Box<Self>),
     /// Those that read a partition for which it holds.
-    AnyDepsMatch(Box<Self>),
+    AnyDepsMatch(Box<Self>, DepFilter),
     /// Those for which it holds of each partition that they read.
-    AllDepsMatch(Box<Self>),
+    AllDepsMatch(Box<Self>, DepFilter),
     /// The same under a name, for people.
     Labeled(String, Box<Self>),
+}
+
+/// Which of the assets that are read a condition looks at, by selections in the language of the
+/// command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DepFilter {
+    /// None but those.
+    pub allow: Option<String>,
+    /// Not those.
+    pub ignore: Option<String>,
 }
 
 /// What something says about an asset, partition by partition.
@@ -74,8 +84,19 @@ pub enum Operand {
     InitialEvaluation,
     /// Some check did not hold when it was last made.
     CheckFailed,
+    /// Checks were made, and each held when it was last made.
+    CheckPassed,
+    /// It is as fresh as its policy says.
+    FreshnessPassed,
+    /// It is nearly not as fresh as its policy says.
+    FreshnessWarned,
     /// It is not as fresh as its policy says.
     FreshnessFailed,
+    /// Materialized since the last evaluation by some run with all of these tags, each as `name` or
+    /// `name=value`.
+    AnyNewUpdateHasRunTags(Vec<String>),
+    /// Materialized since the last evaluation, and only by runs with all of these tags.
+    AllNewUpdatesHaveRunTags(Vec<String>),
 }
 
 /// When a cron expression ticks.
@@ -135,6 +156,12 @@ operands! {
     initial_evaluation = InitialEvaluation;
     /// Some check did not hold when it was last made.
     check_failed = CheckFailed;
+    /// Checks were made, and each held when it was last made.
+    check_passed = CheckPassed;
+    /// It is as fresh as its policy says.
+    freshness_passed = FreshnessPassed;
+    /// It is nearly not as fresh as its policy says.
+    freshness_warned = FreshnessWarned;
     /// It is not as fresh as its policy says.
     freshness_failed = FreshnessFailed;
 }
@@ -150,14 +177,29 @@ impl AutomationCondition {
         Self::Operand(Operand::CronTickPassed(Box::new(cron)))
     }
 
+    /// Materialized since the last evaluation by some run with all of these tags, each as `name` or
+    /// `name=value`.
+    pub fn any_new_update_has_run_tags<T: Into<String>>(tags: impl IntoIterator<Item = T>) -> Self {
+        let tags = tags.into_iter().map(Into::into).collect();
+        Self::Operand(Operand::AnyNewUpdateHasRunTags(tags))
+    }
+
+    /// Materialized since the last evaluation, and only by runs with all of these tags.
+    pub fn all_new_updates_have_run_tags<T: Into<String>>(
+        tags: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let tags = tags.into_iter().map(Into::into).collect();
+        Self::Operand(Operand::AllNewUpdatesHaveRunTags(tags))
+    }
+
     /// Those that read a partition for which a condition holds.
     pub fn any_deps_match(of: Self) -> Self {
-        Self::AnyDepsMatch(Box::new(of))
+        Self::AnyDepsMatch(Box::new(of), DepFilter::default())
     }
 
     /// Those for which a condition holds of each partition that they read.
     pub fn all_deps_match(of: Self) -> Self {
-        Self::AllDepsMatch(Box::new(of))
+        Self::AllDepsMatch(Box::new(of), DepFilter::default())
     }
 
     /// Those that were in this after they were last in another.
@@ -183,6 +225,78 @@ impl AutomationCondition {
     #[must_use]
     pub fn labeled(self, label: impl Into<String>) -> Self {
         Self::Labeled(label.into(), Box::new(self))
+    }
+
+    /// The same, looking at none but these of what is read.
+    #[must_use]
+    pub fn allow(self, selection: &str) -> Self {
+        self.with_deps(&|deps| deps.allow = Some(selection.to_owned()))
+    }
+
+    /// The same, not looking at these of what is read.
+    #[must_use]
+    pub fn ignore(self, selection: &str) -> Self {
+        self.with_deps(&|deps| deps.ignore = Some(selection.to_owned()))
+    }
+
+    fn with_deps(self, set: &dyn Fn(&mut DepFilter)) -> Self {
+        let of = self.map_children(&|child| child.with_deps(set));
+        match of {
+            Self::AnyDepsMatch(of, mut deps) => {
+                set(&mut deps);
+                Self::AnyDepsMatch(of, deps)
+            }
+            Self::AllDepsMatch(of, mut deps) => {
+                set(&mut deps);
+                Self::AllDepsMatch(of, deps)
+            }
+            other => other,
+        }
+    }
+
+    /// The same with another condition wherever this one stands in it.
+    #[must_use]
+    pub fn replace(self, old: &Self, new: &Self) -> Self {
+        self.replaced(&|of| of == old, new)
+    }
+
+    /// The same with another condition in the place of those of a label.
+    #[must_use]
+    pub fn replace_labeled(self, label: &str, new: &Self) -> Self {
+        self.replaced(&|of| matches!(of, Self::Labeled(of, _) if of == label), new)
+    }
+
+    fn replaced(self, is_old: &dyn Fn(&Self) -> bool, new: &Self) -> Self {
+        if is_old(&self) {
+            return new.clone();
+        }
+        self.map_children(&|child| child.replaced(is_old, new))
+    }
+
+    fn map_children(self, map: &dyn Fn(Self) -> Self) -> Self {
+        let boxed = |of: Box<Self>| Box::new(map(*of));
+        match self {
+            Self::Operand(of) => Self::Operand(of),
+            Self::And(of) => Self::And(of.into_iter().map(map).collect()),
+            Self::Or(of) => Self::Or(of.into_iter().map(map).collect()),
+            Self::Not(of) => Self::Not(boxed(of)),
+            Self::NewlyTrue(of) => Self::NewlyTrue(boxed(of)),
+            Self::Labeled(label, of) => Self::Labeled(label, boxed(of)),
+            Self::AnyDepsMatch(of, deps) => Self::AnyDepsMatch(boxed(of), deps),
+            Self::AllDepsMatch(of, deps) => Self::AllDepsMatch(boxed(of), deps),
+            Self::Since { trigger, reset } => {
+                Self::Since { trigger: boxed(trigger), reset: boxed(reset) }
+            }
+        }
+    }
+
+    /// The selections in it.
+    pub fn selections(&self) -> Vec<&str> {
+        let mut found: Vec<&str> = self.children().into_iter().flat_map(Self::selections).collect();
+        if let Self::AnyDepsMatch(_, deps) | Self::AllDepsMatch(_, deps) = self {
+            found.extend(deps.allow.iter().chain(&deps.ignore).map(String::as_str));
+        }
+        found
     }
 
     /// Some partition that is read was materialized or is asked for.
@@ -244,7 +358,7 @@ impl AutomationCondition {
             Self::Operand(_) => Vec::new(),
             Self::And(of) | Self::Or(of) => of.iter().collect(),
             Self::Not(of) | Self::NewlyTrue(of) | Self::Labeled(_, of) => vec![of],
-            Self::AnyDepsMatch(of) | Self::AllDepsMatch(of) => vec![of],
+            Self::AnyDepsMatch(of, _) | Self::AllDepsMatch(of, _) => vec![of],
             Self::Since { trigger, reset } => vec![trigger, reset],
         }
     }
@@ -283,6 +397,28 @@ impl Not for AutomationCondition {
     }
 }
 
+/// A text in the quotes that it does not hold.
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('"') { '\'' } else { '"' };
+    format!("{quote}{text}{quote}")
+}
+
+fn texts(of: &[String]) -> String {
+    of.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for DepFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(selection) = &self.allow {
+            write!(f, ".allow({})", quoted(selection))?;
+        }
+        match &self.ignore {
+            Some(selection) => write!(f, ".ignore({})", quoted(selection)),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
@@ -295,7 +431,16 @@ impl fmt::Display for Operand {
             Self::CodeVersionChanged => "code_version_changed",
             Self::InitialEvaluation => "initial_evaluation",
             Self::CheckFailed => "check_failed",
+            Self::CheckPassed => "check_passed",
+            Self::FreshnessPassed => "freshness_passed",
+            Self::FreshnessWarned => "freshness_warned",
             Self::FreshnessFailed => "freshness_failed",
+            Self::AnyNewUpdateHasRunTags(tags) => {
+                return write!(f, "any_new_update_has_run_tags({})", texts(tags));
+            }
+            Self::AllNewUpdatesHaveRunTags(tags) => {
+                return write!(f, "all_new_updates_have_run_tags({})", texts(tags));
+            }
             Self::InLatestTimeWindow(None) => "in_latest_time_window",
             Self::InLatestTimeWindow(Some(lookback)) => {
                 return write!(f, "in_latest_time_window(\"{}s\")", lookback.as_secs());
@@ -337,8 +482,8 @@ impl fmt::Display for AutomationCondition {
             Self::Not(of) => write!(f, "~{}", inner(of)),
             Self::Since { trigger, reset } => write!(f, "{}.since({reset})", inner(trigger)),
             Self::NewlyTrue(of) => write!(f, "{}.newly_true()", inner(of)),
-            Self::AnyDepsMatch(of) => write!(f, "any_deps_match({of})"),
-            Self::AllDepsMatch(of) => write!(f, "all_deps_match({of})"),
+            Self::AnyDepsMatch(of, deps) => write!(f, "any_deps_match({of}){deps}"),
+            Self::AllDepsMatch(of, deps) => write!(f, "all_deps_match({of}){deps}"),
             Self::Labeled(label, of) => write!(f, "{}.with_label(\"{label}\")", inner(of)),
         }
     }

@@ -49,6 +49,13 @@ impl FreshnessState {
             Self::Unknown => "unknown",
         }
     }
+
+    /// The state of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Pass, Self::Warn, Self::Fail, Self::Unknown]
+            .into_iter()
+            .find(|of| of.as_str() == word)
+    }
 }
 
 impl FreshnessPolicy {

@@ -54,7 +54,7 @@ mod sensor;
 mod unit_test;
 
 pub use asset::{Asset, Attributes, Backing, Body, Input, Source, StorageSpec, TableSource};
-pub use automation::{AutomationCondition, ConditionError, Cron, Operand};
+pub use automation::{AutomationCondition, ConditionError, Cron, DepFilter, Operand};
 pub use check::{
     Aggregate, AggregateWatch, AssetCheck, CheckBody, CheckContext, CheckResult, CheckSeverity,
     SAMPLED_ROWS, Watch,

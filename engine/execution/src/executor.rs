@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::{Engine, Observer, Plan, Progress, Result};
@@ -93,12 +94,25 @@ impl Engine {
         observer: Arc<dyn Observer>,
     ) -> Result<RunReport> {
         let run_id = options.queued.unwrap_or_else(|| RunId(Uuid::now_v7()));
-        let span = tracing::info_span!("run", run_id = %run_id);
+        let span = tracing::info_span!(
+            "run",
+            run_id = %run_id,
+            selection = plan.selection,
+            job = plan.job,
+            status = Empty,
+            otel.status_code = Empty,
+        );
         if let Some(path) = self.instance.log_path(run_id) {
             self.logs.open(run_id, &path);
         }
-        let report = self.run_as(run_id, plan, options, cancel, observer).instrument(span).await;
+        let running = self.run_as(run_id, plan, options, cancel, observer);
+        let report = running.instrument(span.clone()).await;
         self.logs.close(run_id);
+        let status = report.as_ref().map_or(RunStatus::Failure, |report| report.status);
+        span.record("status", status.as_str());
+        if status == RunStatus::Failure {
+            span.record("otel.status_code", "ERROR");
+        }
         report
     }
 
@@ -284,9 +298,24 @@ impl Loop {
             };
             self.states[at] = Some(StepState::Running);
             let begun = self.begun.remove(&at);
-            let span = tracing::info_span!("step", step = %step.key);
+            let span = tracing::info_span!(
+                "step",
+                step = %step.key,
+                state = Empty,
+                otel.name = step.key,
+                otel.status_code = Empty,
+            );
             let work = step::run_step(Arc::clone(&self.run), at, Held(slot, pool), begun);
-            self.tasks.spawn(work.instrument(span));
+            let told = async move {
+                let end = work.await;
+                let span = tracing::Span::current();
+                span.record("state", end.state.as_str());
+                if end.state == StepState::Failure {
+                    span.record("otel.status_code", "ERROR");
+                }
+                end
+            };
+            self.tasks.spawn(told.instrument(span));
             self.ready.extend(waiting);
             return Ok(());
         }

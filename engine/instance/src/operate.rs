@@ -339,6 +339,8 @@ pub struct Happening {
     pub job: Option<String>,
     /// What was selected for the run.
     pub selection: String,
+    /// The labels of the run.
+    pub tags: BTreeMap<String, String>,
     /// Who asked for the run, if it was queued.
     pub origin: Option<String>,
     /// Whether the run was queued.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrowsmith_definitions::{
-    AssetKey, AutomationCondition as When, Operand, PartitionMapping, PartitionSet,
+    AssetKey, AutomationCondition as When, FreshnessState, Operand, PartitionMapping, PartitionSet,
 };
-use arrowsmith_instance::{EvaluationNode, TimeMicros};
+use arrowsmith_instance::{EvaluationNode, Happening, TimeMicros};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub(super) struct State {
     requested: String,
     failed: String,
     failed_checks: BTreeSet<String>,
+    #[serde(default)]
+    passed_checks: BTreeSet<String>,
     code: Option<String>,
     /// What sources held.
     #[serde(default)]
@@ -78,7 +80,8 @@ impl<'a> Evaluator<'a> {
     pub(super) fn into_state(self, condition: &When, requested: &PartitionSet) -> State {
         let (world, key) = (self.world, self.root);
         let parts = world.parts(key);
-        let (failed, failed_checks) = self.failed(key);
+        let failed = self.failed(key);
+        let [failed_checks, passed_checks] = self.checks(key);
         let deps = world.deps(key);
         let sources =
             deps.iter().filter_map(|dep| Some((dep.to_string(), world.source(dep)?.clone())));
@@ -89,6 +92,7 @@ impl<'a> Evaluator<'a> {
             requested: parts.expression(requested),
             failed: parts.expression(&failed),
             failed_checks,
+            passed_checks,
             code: world.engine.code_of(key),
             sources: sources.collect(),
             nodes: self.nodes,
@@ -137,18 +141,18 @@ impl<'a> Evaluator<'a> {
                 self.remember(place, &now);
                 newly.intersection(candidate)
             }
-            When::AnyDepsMatch(of) => {
+            When::AnyDepsMatch(of, filter) => {
                 let mut held = PartitionSet::empty();
-                for dep in self.world.deps(place.asset) {
+                for dep in self.world.deps_of(place.asset, filter) {
                     let (matching, node) = self.dep(of, place, &dep);
                     children.push(node);
                     held.extend(&self.readers(place.asset, &dep, candidate, &matching, false));
                 }
                 held
             }
-            When::AllDepsMatch(of) => {
+            When::AllDepsMatch(of, filter) => {
                 let mut held = candidate.clone();
-                for dep in self.world.deps(place.asset) {
+                for dep in self.world.deps_of(place.asset, filter) {
                     // Nobody says when a source is updated, so nothing waits for it.
                     if self.world.engine.resolved.assets[&dep].asset.is_external() {
                         continue;
@@ -178,8 +182,8 @@ impl<'a> Evaluator<'a> {
             When::Not(_) => "not".to_owned(),
             When::Since { .. } => "since".to_owned(),
             When::NewlyTrue(_) => "newly true".to_owned(),
-            When::AnyDepsMatch(_) => "any deps match".to_owned(),
-            When::AllDepsMatch(_) => "all deps match".to_owned(),
+            When::AnyDepsMatch(..) => "any deps match".to_owned(),
+            When::AllDepsMatch(..) => "all deps match".to_owned(),
             When::Labeled(label, _) => label.clone(),
         };
         let shown = self.world.parts(asset).shown(held);
@@ -269,7 +273,7 @@ impl<'a> Evaluator<'a> {
             Operand::Missing if is_external => PartitionSet::empty(),
             Operand::Missing => parts.all().difference(&parts.materialized),
             Operand::InProgress => world.in_progress(asset),
-            Operand::ExecutionFailed => self.failed(asset).0,
+            Operand::ExecutionFailed => self.failed(asset),
             Operand::NewlyUpdated if is_external => {
                 let (before, now) = (source_of(self.before, asset), world.source(asset));
                 when(before.is_some() && now.is_some() && before != now)
@@ -297,8 +301,21 @@ impl<'a> Evaluator<'a> {
                 when(cron.ticks().next(after).is_some_and(|tick| tick <= until))
             }
             Operand::InitialEvaluation => when(self.before.is_none()),
-            Operand::CheckFailed => when(!self.failed(asset).1.is_empty()),
-            Operand::FreshnessFailed => when(!world.is_fresh(asset)),
+            Operand::CheckFailed => when(!self.checks(asset)[0].is_empty()),
+            Operand::CheckPassed => {
+                let [failed, passed] = self.checks(asset);
+                when(failed.is_empty() && !passed.is_empty())
+            }
+            Operand::FreshnessPassed => when(world.freshness(asset) == Some(FreshnessState::Pass)),
+            Operand::FreshnessWarned => when(world.freshness(asset) == Some(FreshnessState::Warn)),
+            Operand::FreshnessFailed => when(world.freshness(asset) == Some(FreshnessState::Fail)),
+            Operand::AnyNewUpdateHasRunTags(tags) => {
+                world.updated_by(asset, event, self.root, &|of| has_tags(of, tags))
+            }
+            Operand::AllNewUpdatesHaveRunTags(tags) => {
+                let others = world.updated_by(asset, event, self.root, &|of| !has_tags(of, tags));
+                world.updated(asset, event, self.root).difference(&others)
+            }
         }
     }
 
@@ -318,13 +335,20 @@ impl<'a> Evaluator<'a> {
         all.iter().filter(is_latest).collect()
     }
 
-    fn failed(&self, asset: &AssetKey) -> (PartitionSet, BTreeSet<String>) {
+    fn failed(&self, asset: &AssetKey) -> PartitionSet {
         let own = self.before.filter(|_| asset == self.root);
         let event = self.before.map_or(self.world.event, |before| before.event);
         let before = own
             .map_or_else(PartitionSet::empty, |before| self.world.parts(asset).set(&before.failed));
-        let checks = own.map_or_else(BTreeSet::new, |before| before.failed_checks.clone());
-        (self.world.failed(asset, before, event), self.world.failed_checks(asset, checks, event))
+        self.world.failed(asset, before, event)
+    }
+
+    /// The checks that did not hold when they were last made, and those that did.
+    fn checks(&self, asset: &AssetKey) -> [BTreeSet<String>; 2] {
+        let own = self.before.filter(|_| asset == self.root);
+        let event = self.before.map_or(self.world.event, |before| before.event);
+        let before = own.map(|before| [before.failed_checks.clone(), before.passed_checks.clone()]);
+        self.world.checks(asset, before.unwrap_or_default(), event)
     }
 
     fn remembered(&self, place: Place<'_>) -> PartitionSet {
@@ -338,4 +362,12 @@ impl<'a> Evaluator<'a> {
             self.nodes.insert(place.path.to_owned(), told);
         }
     }
+}
+
+/// Whether a run has all tags, each told as `name` or `name=value`.
+fn has_tags(of: &Happening, tags: &[String]) -> bool {
+    tags.iter().all(|told| match told.split_once('=') {
+        Some((name, value)) => of.tags.get(name).is_some_and(|is| is == value),
+        None => of.tags.contains_key(told),
+    })
 }

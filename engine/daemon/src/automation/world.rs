@@ -1,11 +1,11 @@
 //! What conditions look at: how the assets stand, and what has happened since they were evaluated.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrowsmith_definitions::{
-    AssetKey, Body, FreshnessState, JobTarget, Materialized, PartitionExpr, PartitionKeys,
-    PartitionSet, Selection,
+    AssetKey, Body, DepFilter, FreshnessState, JobTarget, Materialized, PartitionExpr,
+    PartitionKeys, PartitionSet, Selection,
 };
 use arrowsmith_execution::Engine;
 use arrowsmith_instance::{Event, Happening, LiveRun, TimeMicros};
@@ -33,7 +33,7 @@ pub(super) struct World<'a> {
     failures: Vec<(i64, String)>,
     /// What checks have found, oldest first.
     checks: Vec<(i64, AssetKey, String, bool)>,
-    not_fresh: HashSet<AssetKey>,
+    freshness: HashMap<AssetKey, FreshnessState>,
     /// A hash of what sources hold.
     sources: HashMap<AssetKey, String>,
     /// The steps of runs that have materialized something.
@@ -104,7 +104,7 @@ impl<'a> World<'a> {
             updates: Vec::new(),
             failures: Vec::new(),
             checks: Vec::new(),
-            not_fresh: HashSet::new(),
+            freshness: HashMap::new(),
             sources: HashMap::new(),
             steps: HashMap::new(),
             requested: HashMap::new(),
@@ -144,9 +144,8 @@ impl<'a> World<'a> {
             this.add_live(&run).await?;
         }
         for change in engine.instance.freshness().await? {
-            if change.state == FreshnessState::Fail.as_str() {
-                this.not_fresh.extend(change.asset.parse::<AssetKey>().ok());
-            }
+            let found = change.asset.parse().ok().zip(FreshnessState::of_word(&change.state));
+            this.freshness.extend(found);
         }
         Ok(this)
     }
@@ -223,6 +222,22 @@ impl<'a> World<'a> {
         deps
     }
 
+    /// Those of them that a condition looks at.
+    pub(super) fn deps_of(&self, key: &AssetKey, filter: &DepFilter) -> Vec<AssetKey> {
+        let mut deps = self.deps(key);
+        let selected = |text: &Option<String>| {
+            let selection = text.as_ref()?.parse::<Selection>().ok()?;
+            selection.evaluate(&self.engine.resolved).ok()
+        };
+        if let Some(allowed) = selected(&filter.allow) {
+            deps.retain(|dep| allowed.contains(dep));
+        }
+        if let Some(ignored) = selected(&filter.ignore) {
+            deps.retain(|dep| !ignored.contains(dep));
+        }
+        deps
+    }
+
     pub(super) fn parts(&self, key: &AssetKey) -> Parts {
         self.parts.get(key).cloned().unwrap_or_default()
     }
@@ -231,8 +246,9 @@ impl<'a> World<'a> {
         self.in_progress.get(key).cloned().unwrap_or_default()
     }
 
-    pub(super) fn is_fresh(&self, key: &AssetKey) -> bool {
-        !self.not_fresh.contains(key)
+    /// How an asset stands to its freshness policy, if it has one.
+    pub(super) fn freshness(&self, key: &AssetKey) -> Option<FreshnessState> {
+        self.freshness.get(key).copied()
     }
 
     pub(super) fn source(&self, key: &AssetKey) -> Option<&String> {
@@ -242,6 +258,17 @@ impl<'a> World<'a> {
     /// What was materialized after an event, but for runs that make `reader` as well: those give it the
     /// new rows themselves.
     pub(super) fn updated(&self, key: &AssetKey, after: i64, reader: &AssetKey) -> PartitionSet {
+        self.updated_by(key, after, reader, &|_| true)
+    }
+
+    /// The same of some runs.
+    pub(super) fn updated_by(
+        &self,
+        key: &AssetKey,
+        after: i64,
+        reader: &AssetKey,
+        counts: &dyn Fn(&Happening) -> bool,
+    ) -> PartitionSet {
         let parts = self.parts(key);
         let mut updated = PartitionSet::empty();
         for of in &self.updates {
@@ -250,7 +277,8 @@ impl<'a> World<'a> {
                 let mut steps = steps.into_iter().flatten();
                 key != reader && steps.any(|step| self.of_step(reader, step).is_some())
             };
-            if of.event_id > after && of.asset.as_deref() == Some(key.as_str()) && !is_of_reader() {
+            let is_new = of.event_id > after && of.asset.as_deref() == Some(key.as_str());
+            if is_new && counts(of) && !is_of_reader() {
                 updated.extend(&parts.of_key(of.partition_key.as_deref()));
             }
         }
@@ -274,23 +302,22 @@ impl<'a> World<'a> {
         })
     }
 
-    /// The checks that do not hold, given those that had not.
-    pub(super) fn failed_checks(
+    /// The checks that do not hold and those that do, given which did before.
+    pub(super) fn checks(
         &self,
         key: &AssetKey,
-        mut before: BTreeSet<String>,
+        [mut failed, mut passed]: [BTreeSet<String>; 2],
         after: i64,
-    ) -> BTreeSet<String> {
-        for (event, asset, check, passed) in &self.checks {
+    ) -> [BTreeSet<String>; 2] {
+        for (event, asset, check, holds) in &self.checks {
             if *event > after && asset == key {
-                if *passed {
-                    before.remove(check);
-                } else {
-                    before.insert(check.clone());
-                }
+                let (from, to) =
+                    if *holds { (&mut failed, &mut passed) } else { (&mut passed, &mut failed) };
+                from.remove(check);
+                to.insert(check.clone());
             }
         }
-        before
+        [failed, passed]
     }
 
     /// The partitions of an asset that a step makes, by the step's key.

@@ -25,16 +25,21 @@ const DEPTH_MAX: usize = 64;
 const NAMES: &[&str] = &[
     "all_deps_match",
     "all_deps_updated_since_cron",
+    "all_new_updates_have_run_tags",
     "any_deps_in_progress",
     "any_deps_match",
     "any_deps_missing",
     "any_deps_updated",
+    "any_new_update_has_run_tags",
     "check_failed",
+    "check_passed",
     "code_version_changed",
     "cron_tick_passed",
     "eager",
     "execution_failed",
     "freshness_failed",
+    "freshness_passed",
+    "freshness_warned",
     "in_latest_time_window",
     "in_progress",
     "initial_evaluation",
@@ -45,7 +50,8 @@ const NAMES: &[&str] = &[
     "on_missing",
     "will_be_requested",
 ];
-const METHODS: &[&str] = &["newly_true", "since", "since_last_handled", "with_label"];
+const METHODS: &[&str] =
+    &["allow", "ignore", "newly_true", "replace", "since", "since_last_handled", "with_label"];
 
 impl FromStr for When {
     type Err = ConditionError;
@@ -202,6 +208,9 @@ fn operand(name: &str, range: Range<usize>, of: Vec<Argument>) -> Result<When, C
         "code_version_changed" => Some(When::code_version_changed()),
         "initial_evaluation" => Some(When::initial_evaluation()),
         "check_failed" => Some(When::check_failed()),
+        "check_passed" => Some(When::check_passed()),
+        "freshness_passed" => Some(When::freshness_passed()),
+        "freshness_warned" => Some(When::freshness_warned()),
         "freshness_failed" => Some(When::freshness_failed()),
         "any_deps_updated" => Some(When::any_deps_updated()),
         "any_deps_missing" => Some(When::any_deps_missing()),
@@ -225,6 +234,12 @@ fn operand(name: &str, range: Range<usize>, of: Vec<Argument>) -> Result<When, C
             Ok(When::all_deps_updated_since_cron(cron(name, range, of)?))
         }
         "in_latest_time_window" => Ok(When::in_latest_time_window(lookback(range, of)?)),
+        "any_new_update_has_run_tags" => {
+            Ok(When::any_new_update_has_run_tags(tags(name, range, of)?))
+        }
+        "all_new_updates_have_run_tags" => {
+            Ok(When::all_new_updates_have_run_tags(tags(name, range, of)?))
+        }
         _ => {
             let message = format!("there is no condition `{name}`");
             let nearest = nearest(name, NAMES.iter().copied()).map(str::to_owned);
@@ -237,7 +252,7 @@ fn method(
     on: When,
     name: &str,
     range: Range<usize>,
-    mut of: Vec<Argument>,
+    of: Vec<Argument>,
 ) -> Result<When, ConditionError> {
     match name {
         "newly_true" if of.is_empty() => Ok(on.newly_true()),
@@ -246,10 +261,9 @@ fn method(
             refuse(format!("`{name}` takes nothing in its parentheses"), range)
         }
         "since" => Ok(on.since(condition(name, range, of)?)),
-        "with_label" => match (of.pop(), of.is_empty()) {
-            (Some(Argument::Text(label, _)), true) => Ok(on.labeled(label)),
-            _ => refuse("`with_label` takes a text".to_owned(), range),
-        },
+        "with_label" => Ok(on.labeled(only_text(name, range, of)?)),
+        "allow" | "ignore" => filtered(on, name, range, of),
+        "replace" => replaced(on, range, of),
         _ => {
             let message = format!("a condition has no method `{name}`");
             let nearest = nearest(name, METHODS.iter().copied()).map(str::to_owned);
@@ -266,6 +280,66 @@ fn condition(
     match (of.pop(), of.is_empty()) {
         (Some(Argument::Condition(condition, _)), true) => Ok(condition),
         _ => refuse(format!("`{name}` takes one condition"), range),
+    }
+}
+
+fn filtered(
+    on: When,
+    name: &str,
+    range: Range<usize>,
+    of: Vec<Argument>,
+) -> Result<When, ConditionError> {
+    let selection = only_text(name, range.clone(), of)?;
+    let filtered = match name {
+        "allow" => on.clone().allow(&selection),
+        _ => on.clone().ignore(&selection),
+    };
+    if filtered == on {
+        let message = format!("`{name}` is about what is read, which this condition does not ask");
+        return refuse(message, range);
+    }
+    Ok(filtered)
+}
+
+fn replaced(on: When, range: Range<usize>, mut of: Vec<Argument>) -> Result<When, ConditionError> {
+    let (new, old) = (of.pop(), of.pop());
+    let replaced = match (old, new, of.is_empty()) {
+        (Some(Argument::Text(label, _)), Some(Argument::Condition(new, _)), true) => {
+            on.clone().replace_labeled(&label, &new)
+        }
+        (Some(Argument::Condition(old, _)), Some(Argument::Condition(new, _)), true) => {
+            on.clone().replace(&old, &new)
+        }
+        _ => {
+            let message = "`replace` takes a condition or its label, and what stands in its place";
+            return refuse(message.to_owned(), range);
+        }
+    };
+    if replaced == on {
+        return refuse("what `replace` names is not in the condition".to_owned(), range);
+    }
+    Ok(replaced)
+}
+
+fn only_text(
+    name: &str,
+    range: Range<usize>,
+    mut of: Vec<Argument>,
+) -> Result<String, ConditionError> {
+    match (of.pop(), of.is_empty()) {
+        (Some(Argument::Text(text, _)), true) => Ok(text),
+        _ => refuse(format!("`{name}` takes one text"), range),
+    }
+}
+
+fn tags(name: &str, range: Range<usize>, of: Vec<Argument>) -> Result<Vec<String>, ConditionError> {
+    let text = |argument| match argument {
+        Argument::Text(text, _) => Some(text),
+        Argument::Condition(..) => None,
+    };
+    match of.into_iter().map(text).collect::<Option<Vec<_>>>() {
+        Some(tags) if !tags.is_empty() => Ok(tags),
+        _ => refuse(format!("`{name}` takes tags, such as `\"team\"` or `\"team=sales\"`"), range),
     }
 }
 

@@ -8,8 +8,8 @@ use crate::ops::is_name;
 use crate::partition::TimeWindows;
 use crate::schedule::{ScheduleCadence, Ticks};
 use crate::{
-    AssetKey, Code, Diagnostic, JobTarget, Place, Repository, RunTarget, Schedule, Selection,
-    SensorKind, nearest,
+    AssetKey, AutomationCondition, Code, Diagnostic, JobTarget, Place, Repository, RunTarget,
+    Schedule, Selection, SensorKind, nearest,
 };
 
 /// Adds the schedules and sensors of a repository to what is resolved of it.
@@ -36,6 +36,11 @@ pub(super) fn add(repository: &Repository, resolved: &mut Resolved) -> Vec<Diagn
                     .label(first.cloned(), "it is first defined here"),
             );
         }
+    }
+    for (key, of) in &resolved.assets {
+        let selections = of.asset.automation.iter().flat_map(AutomationCondition::selections);
+        let (what, place) = (format!("the condition of `{key}`"), of.asset.place.as_ref());
+        problems.extend(selections.filter_map(|text| select(&what, text, place, resolved).err()));
     }
     for schedule in &repository.schedules {
         let what = format!("schedule `{}`", schedule.name);

@@ -102,7 +102,7 @@ impl OperationsReader for DatabaseReader {
         self.document(
             "select json_group_array(json_object('event_id', e.event_id, 'run_id', e.run_id,
                'at', e.at, 'asset', e.asset, 'partition_key', e.payload->>'$.partition_key',
-               'job', r.job, 'selection', r.selection, 'origin', r.origin, 'retry', r.retry,
+               'job', r.job, 'selection', r.selection, 'tags', json(r.tags), 'origin', r.origin, 'retry', r.retry,
                'is_queued', json(case when r.launch is null then 'false' else 'true' end), 'status', r.status, 'error', r.error))
              from (select * from events
                    where event_id > cast($2 as bigint)
