@@ -216,6 +216,28 @@ async fn what_is_read_is_looked_at_as_far_as_a_condition_says() {
 }
 
 #[tokio::test]
+async fn an_update_between_the_tick_and_the_next_look_counts() {
+    let place = Place::new(
+        Repository::new("")
+            .with(asset("a", "", "select 1 as n"))
+            .with(asset("b", "automation = 'on_cron(\"0 6 * * *\")'", "select n from a")),
+    )
+    .await;
+    place.clock.set("2026-01-03T05:58:30Z");
+    assert_eq!(place.evaluate().await, NOTHING);
+    // Before the tick it is too early; after it, it counts although nobody has looked meanwhile.
+    place.materialize("a", None).await;
+    place.clock.set("2026-01-03T05:59:30Z");
+    assert_eq!(place.evaluate().await, NOTHING);
+    place.clock.set("2026-01-04T05:59:50Z");
+    assert_eq!(place.evaluate().await, NOTHING, "not updated since the tick");
+    place.clock.set("2026-01-05T06:00:10Z");
+    place.materialize("a", None).await;
+    assert_eq!(place.evaluate().await, ["b"]);
+    assert_eq!(place.evaluate().await, NOTHING);
+}
+
+#[tokio::test]
 async fn the_tags_of_the_runs_that_have_updated_it_can_be_asked_for() {
     let place = Place::new(
         Repository::new("")

@@ -120,6 +120,14 @@ impl Cron {
         Ok(Self { cadence: Cadence::cron(cron)?, timezone: timezone.to_owned() })
     }
 
+    /// Its last tick after a moment and up to another, in microseconds since 1970-01-01 UTC.
+    pub fn last_between(&self, after: i64, until: i64) -> Option<i64> {
+        let [Ok(after), Ok(until)] = [after, until].map(jiff::Timestamp::from_microsecond) else {
+            return None;
+        };
+        self.ticks().last(after, until, 1).pop().map(jiff::Timestamp::as_microsecond)
+    }
+
     /// Its ticks.
     pub fn ticks(&self) -> crate::Ticks {
         let zone = jiff::tz::TimeZone::get(&self.timezone).unwrap_or(jiff::tz::TimeZone::UTC);

@@ -6,7 +6,6 @@ use arrowsmith_definitions::{
     AssetKey, AutomationCondition as When, FreshnessState, Operand, PartitionMapping, PartitionSet,
 };
 use arrowsmith_instance::{EvaluationNode, Happening, TimeMicros};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::whole;
@@ -58,11 +57,19 @@ pub(super) struct Evaluator<'a> {
     nodes: BTreeMap<String, String>,
 }
 
-/// Which part of a tree is evaluated, and of which asset.
+/// Which part of a tree is evaluated, of which asset, and what of the past counts as new.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     asset: &'a AssetKey,
     path: &'a str,
+    after: Moment,
+}
+
+/// A point of what has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    at: TimeMicros,
+    event: i64,
 }
 
 impl<'a> Evaluator<'a> {
@@ -73,7 +80,12 @@ impl<'a> Evaluator<'a> {
     /// The partitions for which the condition holds, and how that came about.
     pub(super) fn evaluate(&mut self, condition: &When) -> (PartitionSet, EvaluationNode) {
         let all = self.world.parts(self.root).all();
-        self.part(condition, Place { asset: self.root, path: "" }, &all)
+        let (world, root) = (self.world, self.root);
+        let after = match self.before {
+            Some(before) => Moment { at: before.at, event: before.event },
+            None => Moment { at: world.now, event: world.event },
+        };
+        self.part(condition, Place { asset: root, path: "", after }, &all)
     }
 
     /// What the next evaluation has to know.
@@ -109,7 +121,7 @@ impl<'a> Evaluator<'a> {
         let full = self.world.parts(place.asset).all();
         let mut children = Vec::new();
         let held = match condition {
-            When::Operand(operand) => self.operand(operand, place.asset).intersection(candidate),
+            When::Operand(operand) => self.operand(operand, place).intersection(candidate),
             When::And(of) => {
                 let mut held = candidate.clone();
                 for (at, child) in of.iter().enumerate() {
@@ -130,8 +142,11 @@ impl<'a> Evaluator<'a> {
             When::Labeled(_, of) => self.child(of, place, 0, candidate, &mut children),
             When::Since { trigger, reset } => {
                 let triggered = self.child(trigger, place, 0, &full, &mut children);
-                let reset = self.child(reset, place, 1, &full, &mut children);
-                let since = self.remembered(place).union(&triggered).difference(&reset);
+                let taken = self.child(reset, place, 1, &full, &mut children);
+                let later =
+                    self.triggered_later(trigger, reset, place, &triggered.intersection(&taken));
+                let since =
+                    self.remembered(place).union(&triggered).difference(&taken).union(&later);
                 self.remember(place, &since);
                 since.intersection(candidate)
             }
@@ -209,6 +224,57 @@ impl<'a> Evaluator<'a> {
         held
     }
 
+    /// Of those that were triggered and reset between two evaluations, those that were triggered after
+    /// their reset.
+    fn triggered_later(
+        &mut self,
+        trigger: &When,
+        reset: &When,
+        place: Place<'_>,
+        both: &PartitionSet,
+    ) -> PartitionSet {
+        let mut by_moment: BTreeMap<Moment, PartitionSet> = BTreeMap::new();
+        for index in both.iter() {
+            let one = PartitionSet::range(index..=index);
+            let moment = self.last_held(reset, place, &one);
+            if let Some(moment) = moment.filter(|moment| moment.at < self.world.now) {
+                by_moment.entry(moment).or_default().extend(&one);
+            }
+        }
+        // What is evaluated once more has nothing to remember.
+        let nodes = self.nodes.clone();
+        let mut later = PartitionSet::empty();
+        for (after, of) in by_moment {
+            let path = format!("{}.0", place.path);
+            let (held, _) = self.part(trigger, Place { path: &path, after, ..place }, &of);
+            later.extend(&held);
+        }
+        self.nodes = nodes;
+        later
+    }
+
+    /// When a condition last held for a partition, which it did since the last evaluation; now, if
+    /// that is not known.
+    fn last_held(&self, condition: &When, place: Place<'_>, one: &PartitionSet) -> Option<Moment> {
+        let world = self.world;
+        let now = Moment { at: world.now, event: world.event };
+        match condition {
+            When::Labeled(_, of) => self.last_held(of, place, one),
+            When::Or(of) => of.iter().filter_map(|of| self.last_held(of, place, one)).max(),
+            When::Operand(operand) if !self.operand(operand, place).overlaps(one) => None,
+            When::Operand(Operand::NewlyRequested) => Some(place.after),
+            When::Operand(Operand::NewlyUpdated) => {
+                let last = world.last_update(place.asset, one);
+                Some(last.map_or(now, |(at, event)| Moment { at, event }))
+            }
+            When::Operand(Operand::CronTickPassed(cron)) => {
+                let at = cron.last_between(place.after.at, world.now)?;
+                Some(Moment { at, event: world.last_event_at(at).max(place.after.event) })
+            }
+            _ => Some(now),
+        }
+    }
+
     /// What holds of an asset that is read.
     fn dep(
         &mut self,
@@ -218,7 +284,8 @@ impl<'a> Evaluator<'a> {
     ) -> (PartitionSet, EvaluationNode) {
         let path = format!("{}@{dep}", place.path);
         let all = self.world.parts(dep).all();
-        let (held, mut node) = self.part(condition, Place { asset: dep, path: &path }, &all);
+        let (held, mut node) =
+            self.part(condition, Place { asset: dep, path: &path, ..place }, &all);
         node.name = format!("{dep}: {}", node.name);
         (held, node)
     }
@@ -264,10 +331,10 @@ impl<'a> Evaluator<'a> {
         candidate.iter().filter(of_one).collect()
     }
 
-    fn operand(&self, operand: &Operand, asset: &AssetKey) -> PartitionSet {
+    fn operand(&self, operand: &Operand, place: Place<'_>) -> PartitionSet {
+        let Place { asset, after: Moment { at, event }, .. } = place;
         let (world, parts) = (self.world, self.world.parts(asset));
         let when = |holds: bool| if holds { parts.all() } else { PartitionSet::empty() };
-        let (event, at) = self.before.map_or((world.event, world.now), |of| (of.event, of.at));
         let is_external = world.engine.resolved.assets[asset].asset.is_external();
         match operand {
             Operand::Missing if is_external => PartitionSet::empty(),
@@ -293,13 +360,7 @@ impl<'a> Evaluator<'a> {
                 )
             }
             Operand::InLatestTimeWindow(lookback) => self.latest(asset, *lookback),
-            Operand::CronTickPassed(cron) => {
-                let [Ok(after), Ok(until)] = [at, world.now].map(Timestamp::from_microsecond)
-                else {
-                    return PartitionSet::empty();
-                };
-                when(cron.ticks().next(after).is_some_and(|tick| tick <= until))
-            }
+            Operand::CronTickPassed(cron) => when(cron.last_between(at, world.now).is_some()),
             Operand::InitialEvaluation => when(self.before.is_none()),
             Operand::CheckFailed => when(!self.checks(asset)[0].is_empty()),
             Operand::CheckPassed => {

@@ -285,6 +285,27 @@ impl<'a> World<'a> {
         updated
     }
 
+    /// When some of an asset was last materialized, and by which event, as far as that is looked at.
+    pub(super) fn last_update(
+        &self,
+        key: &AssetKey,
+        of: &PartitionSet,
+    ) -> Option<(TimeMicros, i64)> {
+        let parts = self.parts(key);
+        let mut updates = self.updates.iter().rev();
+        let last = updates.find(|update| {
+            update.asset.as_deref() == Some(key.as_str())
+                && parts.of_key(update.partition_key.as_deref()).overlaps(of)
+        });
+        last.map(|update| (update.at, update.event_id))
+    }
+
+    /// The last materialization up to a moment.
+    pub(super) fn last_event_at(&self, at: TimeMicros) -> i64 {
+        let until = self.updates.iter().rev().find(|update| update.at <= at);
+        until.map_or(0, |update| update.event_id)
+    }
+
     /// What has failed, given what had before: a materialization mends it.
     pub(super) fn failed(&self, key: &AssetKey, before: PartitionSet, after: i64) -> PartitionSet {
         let failures = self.failures.iter().filter(|(event, _)| *event > after);
