@@ -217,11 +217,11 @@ async fn what_is_read_is_looked_at_as_far_as_a_condition_says() {
 
 #[tokio::test]
 async fn an_update_between_the_tick_and_the_next_look_counts() {
-    let place = Place::new(
-        Repository::new("")
-            .with(asset("a", "", "select 1 as n"))
-            .with(asset("b", "automation = 'on_cron(\"0 6 * * *\")'", "select n from a")),
-    )
+    let place = Place::new(Repository::new("").with(asset("a", "", "select 1 as n")).with(asset(
+        "b",
+        "automation = 'on_cron(\"0 6 * * *\")'",
+        "select n from a",
+    )))
     .await;
     place.clock.set("2026-01-03T05:58:30Z");
     assert_eq!(place.evaluate().await, NOTHING);

@@ -280,6 +280,18 @@ select m as n from nowhere
     let status = std::process::Command::new("kill").arg(child.id().to_string()).status();
     assert!(status.expect("kill runs").success());
     assert_eq!(child.wait().expect("an end").code(), Some(0));
+    // Daemons end with it, however it ends.
+    let mut command = project.command(&["daemon", "run", "--workspace", "workspace.toml"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("daemons");
+    let folder = project.path().join("good").display().to_string();
+    let at_work = || {
+        let listed = std::process::Command::new("pgrep").args(["-f", &folder]).output();
+        !listed.expect("pgrep").stdout.is_empty()
+    };
+    wait_for("a daemon", at_work);
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    wait_for("the end of its daemons", || !at_work());
     project.write("workspace.toml", "[repositories.x]\nprojekt = \"good\"\n");
     let wrong = project.run(&["workspace", "list"]);
     assert_eq!(wrong.code, 3);

@@ -18,6 +18,9 @@ pub(crate) enum DaemonCommand {
         /// Serve all repositories of this file, each by a daemon of its own
         #[arg(long, value_name = "FILE", conflicts_with = "listen")]
         workspace: Option<PathBuf>,
+        /// End when standard input ends, as it does when the process at its other end is gone
+        #[arg(long, hide = true)]
+        until_input_ends: bool,
     },
     /// Show who leads, and when each duty was last done; ends with 1 if nobody does them
     Status {

@@ -23,12 +23,18 @@ const SILENCE: Duration = Duration::from_secs(90);
 pub(crate) async fn daemon(context: &Context, command: DaemonCommand) -> CommandResult {
     match command {
         DaemonCommand::Run { workspace: Some(file), .. } => run_daemons(&file).await,
-        DaemonCommand::Run { listen, .. } => run(context, listen).await,
+        DaemonCommand::Run { listen, until_input_ends, .. } => {
+            run(context, listen, until_input_ends).await
+        }
         DaemonCommand::Status { format } => status(context, format.format).await,
     }
 }
 
-async fn run(context: &Context, listen: Option<SocketAddr>) -> CommandResult {
+async fn run(
+    context: &Context,
+    listen: Option<SocketAddr>,
+    until_input_ends: bool,
+) -> CommandResult {
     let (repository, engine) = context.engine_options()?;
     let program = std::env::current_exe().map_err(|error| {
         complain(&format!("the program of this process is not known: {error}"));
@@ -54,6 +60,14 @@ async fn run(context: &Context, listen: Option<SocketAddr>) -> CommandResult {
     }
     let cancel = CancellationToken::new();
     let signalled = signals::cancel_on_signal(cancel.clone());
+    if until_input_ends {
+        let cancel = cancel.clone();
+        // A thread that reads cannot be stopped; it goes with the process.
+        drop(std::thread::spawn(move || {
+            drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+            cancel.cancel();
+        }));
+    }
     let served = async {
         match listen {
             Some(address) => daemon.serve(address, cancel.clone()).await,

@@ -132,7 +132,9 @@ async fn keep(location: Location, cancel: CancellationToken) {
     let mut pause = RESTART;
     while !cancel.is_cancelled() {
         let began = SystemClock.now();
-        let mut command = location.command(&["daemon", "run"]);
+        let mut command = location.command(&["daemon", "run", "--until-input-ends"]);
+        // It ends with this process, however that ends.
+        command.stdin(Stdio::piped());
         // A signal to the terminal reaches this process, which passes it on once.
         command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         let ended = match command.spawn() {
@@ -160,6 +162,7 @@ async fn keep(location: Location, cancel: CancellationToken) {
 
 /// Passes on what a daemon says until it ends; how it did.
 async fn watch(name: &str, mut child: Child, cancel: &CancellationToken) -> String {
+    let _its_input = child.stdin.take();
     if let Some(said) = child.stderr.take() {
         let name = name.to_owned();
         drop(tokio::spawn(async move {
