@@ -34,10 +34,20 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("arrowsmith-daemon", &["definitions", "execution", "instance", "io-manager"]),
+    ("arrowsmith-web", &["definitions"]),
     ("arrowsmith-resources", &["definitions", "io-manager"]),
     (
         "arrowsmith-cli",
-        &["daemon", "definitions", "execution", "instance", "sql", "io-manager", "io-parquet"],
+        &[
+            "daemon",
+            "definitions",
+            "execution",
+            "instance",
+            "sql",
+            "web",
+            "io-manager",
+            "io-parquet",
+        ],
     ),
     (
         "arrowsmith",

@@ -265,6 +265,27 @@ async fn the_tags_of_the_runs_that_have_updated_it_can_be_asked_for() {
 }
 
 #[tokio::test]
+async fn another_asset_and_the_run_that_made_it_can_be_asked_for() {
+    let place =
+        Place::new(Repository::new("").with(asset("flag", "", "select 1 as n")).with(asset(
+            "b",
+            "automation = 'asset_matches(\"flag\", executed_with_tags(\"go\").newly_true())'",
+            "select 2 as n",
+        )))
+        .await;
+    place.evaluate().await;
+    place.materialize_with("flag", &[]).await;
+    assert_eq!(place.evaluate().await, NOTHING);
+    place.materialize_with("flag", &[("go", "yes")]).await;
+    assert_eq!(place.evaluate().await, ["b"]);
+    assert_eq!(place.evaluate().await, NOTHING, "it still was, and is not newly so");
+    place.materialize_with("flag", &[]).await;
+    assert_eq!(place.evaluate().await, NOTHING);
+    place.materialize_with("flag", &[("go", "again")]).await;
+    assert_eq!(place.evaluate().await, ["b"]);
+}
+
+#[tokio::test]
 async fn checks_that_hold_can_be_waited_for() {
     let place = Place::new(
         Repository::new("").with(asset("n", "[checks]\nnot_null = [\"n\"]", "select 1 as n")).with(
@@ -320,6 +341,7 @@ fn conditions_are_read_as_they_are_written() {
         "in_latest_time_window(\"259200s\") & cron_tick_passed(\"0 6 * * *\", \"Europe/Berlin\")",
         "all_deps_match(newly_updated()).with_label(\"all new\")",
         "any_deps_match(missing()).allow(\"tag:slow\").ignore('key:\"a\"').newly_true()",
+        "asset_matches(\"a.b\", missing()) & executed_with_tags(\"team\")",
         "check_passed() & freshness_passed() | freshness_warned()",
         "any_new_update_has_run_tags(\"team=a\", \"by\") & all_new_updates_have_run_tags(\"by\")",
     ];

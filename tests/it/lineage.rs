@@ -97,3 +97,23 @@ fn wrong_names_are_told_with_the_nearest() {
     }
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn the_graph_is_drawn_as_a_picture_that_stands_alone() {
+    let project = Project::new(PROJECT);
+    let draw = |arguments: &[&str]| {
+        project.ok(&[&["lineage"], arguments, &["--svg", "graph.svg"]].concat());
+        std::fs::read_to_string(project.path().join("graph.svg")).expect("a picture")
+    };
+    let (whole, part) = (draw(&[]), draw(&["by_origin"]));
+    for picture in [&whole, &part] {
+        assert!(picture.contains("<title>by_origin</title>"), "{picture}");
+        assert_eq!(picture.matches("http").count(), 1, "nothing is loaded: {picture}");
+        assert!(!picture.contains("NaN"), "{picture}");
+    }
+    assert!(part.matches("<rect").count() <= whole.matches("<rect").count());
+    let all = project.ok(&["asset", "list", "-f", "csv"]).lines().count() - 1;
+    assert_eq!(whole.matches("<rect").count(), all);
+    let wrong = project.run(&["lineage", "--svg", "no/such/folder.svg"]);
+    assert!(wrong.code == 5 && wrong.err.contains("cannot be written"), "{wrong:?}");
+}

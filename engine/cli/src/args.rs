@@ -124,10 +124,14 @@ pub(crate) enum Command {
     /// Show what an asset or a column comes from, and where it goes
     Lineage {
         /// The asset
-        asset: String,
+        #[arg(required_unless_present = "svg")]
+        asset: Option<String>,
         /// A column of it
         #[arg(long, value_name = "NAME")]
         column: Option<String>,
+        /// Draw the graph into this file instead: all of it, or what the asset reads and is read by
+        #[arg(long, value_name = "FILE", conflicts_with = "column")]
+        svg: Option<PathBuf>,
         #[command(flatten)]
         format: FormatArgs,
     },

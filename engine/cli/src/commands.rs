@@ -63,7 +63,11 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
             request.only_needed = !force;
             plan::plan(context, &request, exit_code, format.format).await
         }
-        Command::Lineage { asset, column, format } => {
+        Command::Lineage { asset, svg: Some(file), .. } => {
+            lineage::draw(context, asset.as_deref(), &file).await
+        }
+        Command::Lineage { asset, column, format, svg: None } => {
+            let asset = asset.unwrap_or_default();
             lineage::lineage(context, &asset, column.as_deref(), format.format).await
         }
         Command::Why { asset, if_column_changes, partitions, format } => match if_column_changes {

@@ -16,6 +16,7 @@ use std::fmt;
 use std::ops::{BitAnd, BitOr, Not};
 use std::time::Duration;
 
+use crate::AssetKey;
 use crate::partition::Cadence;
 
 pub use parse::ConditionError;
@@ -44,6 +45,9 @@ pub enum AutomationCondition {
     AnyDepsMatch(Box<Self>, DepFilter),
     /// Those for which it holds of each partition that they read.
     AllDepsMatch(Box<Self>, DepFilter),
+    /// Those for which it holds of another asset: of the same partition if both are partitioned alike,
+    /// else all as soon as it holds of any.
+    AssetMatches(AssetKey, Box<Self>),
     /// The same under a name, for people.
     Labeled(String, Box<Self>),
 }
@@ -92,6 +96,9 @@ pub enum Operand {
     FreshnessWarned,
     /// It is not as fresh as its policy says.
     FreshnessFailed,
+    /// Last materialized by a run with all of these tags, each as `name` or `name=value`, as far as that
+    /// has happened since the condition was first evaluated.
+    ExecutedWithTags(Vec<String>),
     /// Materialized since the last evaluation by some run with all of these tags, each as `name` or
     /// `name=value`.
     AnyNewUpdateHasRunTags(Vec<String>),
@@ -183,6 +190,16 @@ impl AutomationCondition {
     /// A tick has passed since the last evaluation.
     pub fn cron_tick_passed(cron: Cron) -> Self {
         Self::Operand(Operand::CronTickPassed(Box::new(cron)))
+    }
+
+    /// Last materialized by a run with all of these tags, each as `name` or `name=value`.
+    pub fn executed_with_tags<T: Into<String>>(tags: impl IntoIterator<Item = T>) -> Self {
+        Self::Operand(Operand::ExecutedWithTags(tags.into_iter().map(Into::into).collect()))
+    }
+
+    /// Those for which a condition holds of another asset.
+    pub fn asset_matches(asset: AssetKey, of: Self) -> Self {
+        Self::AssetMatches(asset, Box::new(of))
     }
 
     /// Materialized since the last evaluation by some run with all of these tags, each as `name` or
@@ -290,6 +307,7 @@ impl AutomationCondition {
             Self::Not(of) => Self::Not(boxed(of)),
             Self::NewlyTrue(of) => Self::NewlyTrue(boxed(of)),
             Self::Labeled(label, of) => Self::Labeled(label, boxed(of)),
+            Self::AssetMatches(asset, of) => Self::AssetMatches(asset, boxed(of)),
             Self::AnyDepsMatch(of, deps) => Self::AnyDepsMatch(boxed(of), deps),
             Self::AllDepsMatch(of, deps) => Self::AllDepsMatch(boxed(of), deps),
             Self::Since { trigger, reset } => {
@@ -303,6 +321,16 @@ impl AutomationCondition {
         let mut found: Vec<&str> = self.children().into_iter().flat_map(Self::selections).collect();
         if let Self::AnyDepsMatch(_, deps) | Self::AllDepsMatch(_, deps) = self {
             found.extend(deps.allow.iter().chain(&deps.ignore).map(String::as_str));
+        }
+        found
+    }
+
+    /// The other assets that it names.
+    pub fn assets(&self) -> Vec<&AssetKey> {
+        let mut found: Vec<&AssetKey> =
+            self.children().into_iter().flat_map(Self::assets).collect();
+        if let Self::AssetMatches(asset, _) = self {
+            found.push(asset);
         }
         found
     }
@@ -367,6 +395,7 @@ impl AutomationCondition {
             Self::And(of) | Self::Or(of) => of.iter().collect(),
             Self::Not(of) | Self::NewlyTrue(of) | Self::Labeled(_, of) => vec![of],
             Self::AnyDepsMatch(of, _) | Self::AllDepsMatch(of, _) => vec![of],
+            Self::AssetMatches(_, of) => vec![of],
             Self::Since { trigger, reset } => vec![trigger, reset],
         }
     }
@@ -443,6 +472,9 @@ impl fmt::Display for Operand {
             Self::FreshnessPassed => "freshness_passed",
             Self::FreshnessWarned => "freshness_warned",
             Self::FreshnessFailed => "freshness_failed",
+            Self::ExecutedWithTags(tags) => {
+                return write!(f, "executed_with_tags({})", texts(tags));
+            }
             Self::AnyNewUpdateHasRunTags(tags) => {
                 return write!(f, "any_new_update_has_run_tags({})", texts(tags));
             }
@@ -492,6 +524,7 @@ impl fmt::Display for AutomationCondition {
             Self::NewlyTrue(of) => write!(f, "{}.newly_true()", inner(of)),
             Self::AnyDepsMatch(of, deps) => write!(f, "any_deps_match({of}){deps}"),
             Self::AllDepsMatch(of, deps) => write!(f, "all_deps_match({of}){deps}"),
+            Self::AssetMatches(asset, of) => write!(f, "asset_matches(\"{asset}\", {of})"),
             Self::Labeled(label, of) => write!(f, "{}.with_label(\"{label}\")", inner(of)),
         }
     }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// A process of some machine, told apart from a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
-    /// This boot of this machine.
+    /// This boot of this machine, and what of its processes can be seen from here: two containers of
+    /// a machine see each their own.
     pub boot: String,
     /// The process number.
     pub pid: u32,
@@ -22,7 +23,7 @@ impl ProcessIdentity {
 
     /// Whether the process is known to be gone: of this boot, and no longer there.
     ///
-    /// A process of another machine is not known to be gone until its lease has expired.
+    /// A process of another machine or container is not known to be gone until its lease has expired.
     pub fn is_gone(&self) -> bool {
         let here = boot_id();
         if here.is_empty() || here != self.boot || self.started.is_empty() {
@@ -32,9 +33,14 @@ impl ProcessIdentity {
     }
 }
 
+/// Empty where it is not known.
 fn boot_id() -> String {
-    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    read.unwrap_or_default().trim().to_owned()
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let seen = std::fs::read_link("/proc/self/ns/pid");
+    match (boot, seen) {
+        (Ok(boot), Ok(seen)) => format!("{} {}", boot.trim(), seen.display()),
+        _ => String::new(),
+    }
 }
 
 /// The 22nd field of `/proc/PID/stat`; the second is in parentheses and may hold spaces.
@@ -47,4 +53,20 @@ fn start_ticks(pid: u32) -> Option<String> {
         return None;
     }
     fields.nth(18).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ProcessIdentity;
+
+    #[test]
+    fn only_what_could_be_seen_from_here_is_known_to_be_gone() {
+        let this = ProcessIdentity::current();
+        assert!(!this.is_gone());
+        let ended = ProcessIdentity { started: "1".to_owned(), ..this };
+        assert!(ended.is_gone(), "another process has its number by now");
+        let of_a_container =
+            ProcessIdentity { boot: ended.boot.replace("pid:[", "pid:[9"), ..ended };
+        assert!(!of_a_container.is_gone());
+    }
 }

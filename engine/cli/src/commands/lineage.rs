@@ -1,16 +1,18 @@
 //! `lineage`: what an asset or a column comes from, and where it goes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use arrowsmith_definitions::{AssetKey, ColumnOf, LineageEdge, ResolvedAsset, nearest};
 use arrowsmith_execution::Engine;
+use arrowsmith_web::{AssetGraph, svg};
 use serde_json::json;
 
 use super::asset::find;
 use crate::Exit;
 use crate::args::Format;
 use crate::context::{CommandResult, Context};
-use crate::output::{Rows, complain, print};
+use crate::output::{Rows, complain, print, say};
 
 pub(crate) async fn lineage(
     context: &Context,
@@ -24,6 +26,27 @@ pub(crate) async fn lineage(
         Some(column) => of_column(&engine, &column_of(resolved, column)?, format),
         None => of_asset(&engine, &resolved.asset.key, format),
     }
+}
+
+/// Draws the graph: all of it, or what an asset reads and is read by.
+pub(crate) async fn draw(context: &Context, asset: Option<&str>, file: &Path) -> CommandResult {
+    let engine = context.engine_without_instance().await?;
+    let keys = match asset {
+        None => engine.resolved.assets.keys().cloned().collect(),
+        Some(asset) => {
+            let key = find(&engine, asset)?.asset.key.clone();
+            let (graph, of) = (&engine.resolved.graph, BTreeSet::from([key]));
+            let up = graph.ancestors(&of, usize::MAX);
+            &(&up | &graph.descendants(&of, usize::MAX)) | &of
+        }
+    };
+    let picture = svg(&AssetGraph::of(&engine.resolved, &keys));
+    std::fs::write(file, picture).map_err(|error| {
+        complain(&format!("`{}` cannot be written: {error}", file.display()));
+        Exit::Environment
+    })?;
+    say(&format!("{} assets are drawn in `{}`", keys.len(), file.display()));
+    Ok(Exit::Ok)
 }
 
 /// A column of an asset; a wrong name is told with the nearest.

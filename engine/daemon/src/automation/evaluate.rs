@@ -121,6 +121,14 @@ impl<'a> Evaluator<'a> {
         let full = self.world.parts(place.asset).all();
         let mut children = Vec::new();
         let held = match condition {
+            When::Operand(Operand::ExecutedWithTags(tags)) => {
+                let before = self.remembered(place);
+                let counts = |of: &Happening| has_tags(of, tags);
+                let held =
+                    self.world.last_updated_by(place.asset, place.after.event, before, &counts);
+                self.remember(place, &held);
+                held.intersection(candidate)
+            }
             When::Operand(operand) => self.operand(operand, place).intersection(candidate),
             When::And(of) => {
                 let mut held = candidate.clone();
@@ -140,6 +148,11 @@ impl<'a> Evaluator<'a> {
                 candidate.difference(&self.child(of, place, 0, candidate, &mut children))
             }
             When::Labeled(_, of) => self.child(of, place, 0, candidate, &mut children),
+            When::AssetMatches(other, of) => {
+                let (matching, node) = self.dep(of, place, other);
+                children.push(node);
+                self.world.same_partitions(other, place.asset, &matching).intersection(candidate)
+            }
             When::Since { trigger, reset } => {
                 let triggered = self.child(trigger, place, 0, &full, &mut children);
                 let taken = self.child(reset, place, 1, &full, &mut children);
@@ -199,6 +212,7 @@ impl<'a> Evaluator<'a> {
             When::NewlyTrue(_) => "newly true".to_owned(),
             When::AnyDepsMatch(..) => "any deps match".to_owned(),
             When::AllDepsMatch(..) => "all deps match".to_owned(),
+            When::AssetMatches(other, _) => format!("{other} matches"),
             When::Labeled(label, _) => label.clone(),
         };
         let shown = self.world.parts(asset).shown(held);
@@ -370,6 +384,8 @@ impl<'a> Evaluator<'a> {
             Operand::FreshnessPassed => when(world.freshness(asset) == Some(FreshnessState::Pass)),
             Operand::FreshnessWarned => when(world.freshness(asset) == Some(FreshnessState::Warn)),
             Operand::FreshnessFailed => when(world.freshness(asset) == Some(FreshnessState::Fail)),
+            // It has a memory of its own.
+            Operand::ExecutedWithTags(_) => PartitionSet::empty(),
             Operand::AnyNewUpdateHasRunTags(tags) => {
                 world.updated_by(asset, event, self.root, &|of| has_tags(of, tags))
             }

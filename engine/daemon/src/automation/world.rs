@@ -111,6 +111,13 @@ impl<'a> World<'a> {
         };
         let mut about: BTreeSet<AssetKey> = automated.iter().cloned().collect();
         about.extend(automated.iter().flat_map(|key| this.deps(key)));
+        for key in automated {
+            let condition = engine.resolved.assets[key].asset.automation.iter();
+            let others: Vec<&AssetKey> = condition.flat_map(|of| of.assets()).collect();
+            // What holds of another asset may be about what that one reads.
+            about.extend(others.iter().flat_map(|other| this.deps(other)));
+            about.extend(others.into_iter().cloned());
+        }
         let pointers = engine.instance.pointers(&engine.environment).await?;
         for key in about {
             let parts = match engine.partitions(&key).await? {
@@ -283,6 +290,42 @@ impl<'a> World<'a> {
             }
         }
         updated
+    }
+
+    /// What was last materialized by some runs, given what had been before.
+    pub(super) fn last_updated_by(
+        &self,
+        key: &AssetKey,
+        after: i64,
+        before: PartitionSet,
+        counts: &dyn Fn(&Happening) -> bool,
+    ) -> PartitionSet {
+        let parts = self.parts(key);
+        let new = self.updates.iter().filter(|of| of.event_id > after);
+        let own = new.filter(|of| of.asset.as_deref() == Some(key.as_str()));
+        own.fold(before, |held, of| {
+            let made = parts.of_key(of.partition_key.as_deref());
+            if counts(of) { held.union(&made) } else { held.difference(&made) }
+        })
+    }
+
+    /// The partitions of an asset that have the keys of some of another; all or none, if the two have
+    /// other partitions.
+    pub(super) fn same_partitions(
+        &self,
+        of: &AssetKey,
+        to: &AssetKey,
+        set: &PartitionSet,
+    ) -> PartitionSet {
+        let assets = &self.engine.resolved.assets;
+        let are_alike = assets[of].asset.partitions == assets[to].asset.partitions;
+        match (self.parts(of).keys, self.parts(to)) {
+            (Some(from), Parts { keys: Some(keys), .. }) if are_alike => {
+                from.texts(set).iter().filter_map(|key| keys.find(key)).collect()
+            }
+            (_, parts) if !set.is_empty() => parts.all(),
+            _ => PartitionSet::empty(),
+        }
     }
 
     /// When some of an asset was last materialized, and by which event, as far as that is looked at.

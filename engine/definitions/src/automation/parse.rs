@@ -31,11 +31,13 @@ const NAMES: &[&str] = &[
     "any_deps_missing",
     "any_deps_updated",
     "any_new_update_has_run_tags",
+    "asset_matches",
     "check_failed",
     "check_passed",
     "code_version_changed",
     "cron_tick_passed",
     "eager",
+    "executed_with_tags",
     "execution_failed",
     "freshness_failed",
     "freshness_passed",
@@ -234,6 +236,8 @@ fn operand(name: &str, range: Range<usize>, of: Vec<Argument>) -> Result<When, C
             Ok(When::all_deps_updated_since_cron(cron(name, range, of)?))
         }
         "in_latest_time_window" => Ok(When::in_latest_time_window(lookback(range, of)?)),
+        "asset_matches" => asset_matches(range, of),
+        "executed_with_tags" => Ok(When::executed_with_tags(tags(name, range, of)?)),
         "any_new_update_has_run_tags" => {
             Ok(When::any_new_update_has_run_tags(tags(name, range, of)?))
         }
@@ -319,6 +323,18 @@ fn replaced(on: When, range: Range<usize>, mut of: Vec<Argument>) -> Result<When
         return refuse("what `replace` names is not in the condition".to_owned(), range);
     }
     Ok(replaced)
+}
+
+fn asset_matches(range: Range<usize>, mut of: Vec<Argument>) -> Result<When, ConditionError> {
+    match (of.pop(), of.pop(), of.is_empty()) {
+        (Some(Argument::Condition(condition, _)), Some(Argument::Text(key, range)), true) => {
+            match key.parse() {
+                Ok(key) => Ok(When::asset_matches(key, condition)),
+                Err(_) => refuse(format!("`{key}` is no key of an asset"), range),
+            }
+        }
+        _ => refuse("`asset_matches` takes the key of an asset and a condition".to_owned(), range),
+    }
 }
 
 fn only_text(

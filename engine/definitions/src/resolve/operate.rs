@@ -41,6 +41,15 @@ pub(super) fn add(repository: &Repository, resolved: &mut Resolved) -> Vec<Diagn
         let selections = of.asset.automation.iter().flat_map(AutomationCondition::selections);
         let (what, place) = (format!("the condition of `{key}`"), of.asset.place.as_ref());
         problems.extend(selections.filter_map(|text| select(&what, text, place, resolved).err()));
+        for other in of.asset.automation.iter().flat_map(AutomationCondition::assets) {
+            if !resolved.assets.contains_key(other) {
+                let names = resolved.assets.keys().map(AssetKey::as_str);
+                let message = format!("{what} names `{other}`, which is no asset");
+                let problem = Diagnostic::error(Code::Schedule, message).at(place.cloned());
+                problems
+                    .push(problem.did_you_mean(nearest(other.as_str(), names).map(str::to_owned)));
+            }
+        }
     }
     for schedule in &repository.schedules {
         let what = format!("schedule `{}`", schedule.name);
