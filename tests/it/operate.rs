@@ -266,7 +266,12 @@ fn a_queue_outlives_the_daemons_that_drain_it() {
         daemon.kill();
     }
     let _daemon = Daemon::start(&project, &[]);
-    wait_for(&project, "the end of all runs", 300, || runs(&project).iter().all(has_ended));
+    // Between the end of a run that died and the one that goes on with it all runs have ended.
+    wait_for(&project, "the end of all runs", 300, || {
+        let runs = runs(&project);
+        let done = runs.iter().filter(|run| !run["origin"].is_null() && run["status"] == "success");
+        runs.iter().all(has_ended) && done.count() >= count as usize
+    });
     let mut done = std::collections::BTreeMap::<String, usize>::new();
     for run in runs(&project).iter().filter(|run| !run["origin"].is_null()) {
         let root = run["root"].as_str().expect("a root").to_owned();

@@ -44,7 +44,7 @@ pub fn svg(graph: &AssetGraph) -> String {
             text,
             "<g{class}><title>{}</title><rect x=\"{:.1}\" y=\"{:.1}\" width=\"{WIDTH}\" \
              height=\"{HEIGHT}\" rx=\"6\"/><text x=\"{:.1}\" y=\"{:.1}\" \
-             text-anchor=\"middle\" dominant-baseline=\"central\">{}</text></g>",
+             text-anchor=\"middle\" dy=\".35em\">{}</text></g>",
             escaped(&name),
             at.x - WIDTH / 2.0,
             at.y - HEIGHT / 2.0,
