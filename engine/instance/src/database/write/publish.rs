@@ -32,7 +32,8 @@ impl Transaction<'_> {
         for publish in &accepted {
             let run = publish.run_id.to_string();
             for new in &publish.versions {
-                versions.push(version_row(new, publish)?);
+                let by = [run.clone(), publish.attempt_id.to_string()];
+                versions.push(version_row(new, by, publish.at, publish.duration_us)?);
                 let pointers = if new.keeps_others { &mut beside } else { &mut pointers };
                 pointers.extend(new_pointers(new, &publish.environment, publish.at));
             }
@@ -200,22 +201,7 @@ impl Transaction<'_> {
         let mut restored = 0;
         for new in versions {
             let label = |name: &str| new.stored.labels.get(name).cloned().unwrap_or_default();
-            let row = json!([
-                new.stored.version.to_string(),
-                new.asset,
-                label("run"),
-                label("attempt"),
-                new.io_manager,
-                at,
-                0,
-                new.stored.row_count,
-                new.stored.size_bytes,
-                new.code_version,
-                encode(&new.inputs)?,
-                encode(&new.metadata)?,
-                encode(&*new.stored)?,
-                new.provenance.as_ref().map(encode).transpose()?,
-            ]);
+            let row = version_row(new, [label("run"), label("attempt")], at, 0)?;
             self.script.add(INSERT_VERSIONS, [rows(vec![row])]);
             let moved = self.script.change(
                 self.connection,
@@ -285,15 +271,20 @@ fn pointer_rows<'a>(
     })
 }
 
-fn version_row(new: &NewVersion, publish: &Publish) -> Result<Value> {
+fn version_row(
+    new: &NewVersion,
+    [run, attempt]: [String; 2],
+    at: TimeMicros,
+    duration_us: u64,
+) -> Result<Value> {
     Ok(json!([
         new.stored.version.to_string(),
         new.asset,
-        publish.run_id.to_string(),
-        publish.attempt_id.to_string(),
+        run,
+        attempt,
         new.io_manager,
-        publish.at,
-        publish.duration_us,
+        at,
+        duration_us,
         new.stored.row_count,
         new.stored.size_bytes,
         new.code_version,
