@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("arrowsmith-daemon", &["definitions", "execution", "instance", "io-manager"]),
-    ("arrowsmith-web", &["definitions"]),
+    ("arrowsmith-web", &["daemon", "definitions", "execution", "instance", "sql", "io-manager"]),
     ("arrowsmith-resources", &["definitions", "io-manager"]),
     (
         "arrowsmith-cli",

@@ -42,3 +42,4 @@ mod templates;
 mod tpch;
 mod unchanged;
 mod unit_tests;
+mod web;

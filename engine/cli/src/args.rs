@@ -1,6 +1,7 @@
 //! The command line's grammar.
 
 mod operate;
+mod web;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 pub(crate) use operate::{
     DaemonCommand, LaunchArgs, ScheduleCommand, SensorCommand, TicksArgs, WorkspaceCommand,
 };
+pub(crate) use web::WebArgs;
 
 /// Software-defined assets on Apache Arrow.
 #[derive(Debug, Parser)]
@@ -181,6 +183,10 @@ pub(crate) enum Command {
     /// Let the repository work by itself
     #[command(subcommand)]
     Daemon(DaemonCommand),
+    /// Serve the web UI; what is queued waits for a daemon
+    Web(WebArgs),
+    /// Open the web UI, with a daemon beside it
+    Dev(WebArgs),
     /// Look at several repositories at once
     #[command(subcommand)]
     Workspace(WorkspaceCommand),
@@ -274,6 +280,24 @@ pub(crate) enum AssetCommand {
         asset: String,
         #[command(flatten)]
         format: FormatArgs,
+    },
+    /// List the stored versions of an asset, newest first
+    Versions {
+        /// The asset
+        asset: String,
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: u32,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Make a stored version current again; nothing is computed or copied
+    Rollback {
+        /// The asset
+        asset: String,
+        /// The version [default: the one before what is current]
+        #[arg(value_name = "VERSION")]
+        to: Option<String>,
     },
 }
 

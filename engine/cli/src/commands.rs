@@ -24,6 +24,7 @@ mod show;
 mod signals;
 mod test;
 mod verify;
+mod web;
 mod why;
 mod workspace;
 
@@ -87,6 +88,8 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::Workspace(command) => workspace::workspace(command).await,
         Command::Describe => workspace::describe(context).await,
         Command::Daemon(command) => daemon::daemon(context, command).await,
+        Command::Web(args) => web::web(context, args).await,
+        Command::Dev(args) => web::dev(context, args).await,
         Command::Show { asset, limit, partitions, format } => {
             show::show(context, &asset, limit, &partitions, format.format).await
         }

@@ -35,7 +35,10 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(arguments: &mut Arguments, repository: Option<Repository>) -> Self {
         let logs = RunLogs::default();
-        let is_daemon = matches!(arguments.command, Command::Daemon(DaemonCommand::Run { .. }));
+        let is_daemon = matches!(
+            arguments.command,
+            Command::Daemon(DaemonCommand::Run { .. }) | Command::Web(_) | Command::Dev(_)
+        );
         let level = arguments.verbose + u8::from(is_daemon && !arguments.quiet);
         let telemetry = Telemetry::start(level, is_daemon, arguments.log_format, &logs);
         Self {

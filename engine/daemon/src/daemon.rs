@@ -128,7 +128,8 @@ impl Daemon {
         &self.shared.instance
     }
 
-    pub(crate) fn now(&self) -> TimeMicros {
+    /// The time by its clock.
+    pub fn now(&self) -> TimeMicros {
         self.shared.clock.now()
     }
 

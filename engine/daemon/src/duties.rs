@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrowsmith_definitions::BoxError;
 use arrowsmith_execution::Clock;
-use arrowsmith_instance::Heartbeat;
+use arrowsmith_instance::{Heartbeat, TimeMicros};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
@@ -79,6 +79,13 @@ impl Duty {
         }
     }
 
+    /// How long it may not be done: twice its interval, and as long as a beat and a slow sensor or
+    /// database may take.
+    fn limit(self) -> TimeMicros {
+        const SLACK: Duration = Duration::from_mins(1);
+        crate::lead::micros(self.every() * 2 + SLACK)
+    }
+
     fn work(self, daemon: Daemon) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             match self {
@@ -145,6 +152,26 @@ impl Daemon {
         self.resign().await
     }
 
+    /// Serves the newest version of the repository until `cancel` is cancelled, and does nothing else:
+    /// whatever is queued waits for another daemon.
+    ///
+    /// # Errors
+    /// Never; what goes wrong is told in the log, as of any duty.
+    pub async fn follow(&self, cancel: CancellationToken) -> Result<()> {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = self.shared.clock.sleep(Duty::Reload.every()) => {}
+            }
+            self.guard(Duty::Reload).await;
+        }
+    }
+
+    /// Looks at the queue now, in the place of at its next look.
+    pub fn hurry(&self) {
+        self.shared.run_ended.notify_one();
+    }
+
     /// Does a duty, and remembers how it went.
     async fn guard(&self, duty: Duty) {
         let work = async {
@@ -197,12 +224,16 @@ impl Daemon {
     }
 
     fn is_alive(&self, duty: Duty) -> bool {
-        // Twice its interval and a minute, which a slow sensor or database may take.
-        const SLACK: Duration = Duration::from_mins(1);
-        let limit = crate::lead::micros(duty.every() * 2 + SLACK);
         let done = self.state().duties.get(duty.name()).map(|(at, _)| *at);
-        done.is_some_and(|at| self.now() - at <= limit)
+        done.is_some_and(|at| self.now() - at <= duty.limit())
     }
+}
+
+/// Whether a duty that told of itself should have done so again by now; one that is not known is not
+/// waited for.
+pub fn is_late(beat: &Heartbeat, now: TimeMicros) -> bool {
+    let duty = Duty::ALL.into_iter().find(|duty| duty.name() == beat.duty);
+    duty.is_some_and(|duty| now - beat.at > duty.limit())
 }
 
 /// What a future of somebody else's comes to, within a limit and without its panic.

@@ -33,6 +33,7 @@ mod schedules;
 mod sensors;
 
 pub use daemon::{Daemon, DaemonOptions};
+pub use duties::is_late;
 pub use error::{Error, Result};
 pub use launch::{ClaimedRun, InProcessLauncher, RunLauncher, SubprocessLauncher};
 pub use queue::{PRIORITY_TAG, RETRIES_TAG, RETRY_STRATEGY_TAG};

@@ -111,6 +111,7 @@ pub fn queued_run(
         only_needed: request.only_needed,
         config: request.config,
         reexecute: None,
+        backfill: None,
     };
     Ok(QueuedRun {
         run_id,

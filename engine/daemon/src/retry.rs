@@ -54,7 +54,8 @@ fn retry_of(failed: &FailedRun, of: &Operations, now: TimeMicros) -> Option<Queu
     let origin = format!("run:{}", failed.run_id);
     // What was not begun, and what leaves out all that is made, is simply done once more.
     let is_same = !failed.began || failed.launch.only_needed;
-    let reexecute = if is_same { failed.launch.reexecute } else { Some((failed.run_id, again)) };
+    let reexecute =
+        if is_same { failed.launch.reexecute.clone() } else { Some((failed.run_id, again)) };
     Some(QueuedRun {
         run_id: derived_run_id(&origin, now, 0),
         environment: failed.environment.clone(),

@@ -5,6 +5,8 @@
 //! as many partitions as the policy of its asset says; steps go in the order of their dependencies,
 //! and one that fails takes only those along that read it.
 
+mod queued;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +80,16 @@ impl Engine {
         request: &PlanRequest,
         tags: BTreeMap<String, String>,
     ) -> Result<(BackfillRecord, Plan)> {
+        let (record, plan) = self.new_backfill(request, tags).await?;
+        self.instance.save_backfill(record.clone()).await?;
+        Ok((record, plan))
+    }
+
+    async fn new_backfill(
+        &self,
+        request: &PlanRequest,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(BackfillRecord, Plan)> {
         let plan = self.plan_request(request).await?;
         let mut target = plan.partitions.clone();
         for asset in plan.steps.iter().flat_map(|step| step.node.assets()) {
@@ -103,7 +115,6 @@ impl Engine {
             ended_at: None,
             error: None,
         };
-        self.instance.save_backfill(record.clone()).await?;
         Ok((record, plan))
     }
 
@@ -112,6 +123,14 @@ impl Engine {
     /// # Errors
     /// `BackfillRuns` while another process carries it out; as `plan_request`.
     pub async fn resume_backfill(&self, id: &str) -> Result<(BackfillRecord, Plan)> {
+        let (record, plan) = self.left_of_backfill(id).await?;
+        if !plan.is_empty() {
+            self.instance.save_backfill(record.clone()).await?;
+        }
+        Ok((record, plan))
+    }
+
+    async fn left_of_backfill(&self, id: &str) -> Result<(BackfillRecord, Plan)> {
         let progress = self.backfill_progress(id).await?;
         let mut record = progress.record.clone();
         if !record.status.is_final() {
@@ -139,7 +158,6 @@ impl Engine {
         record.process = ProcessIdentity::current();
         record.lease_until = now + micros(LEASE);
         (record.ended_at, record.error) = (None, None);
-        self.instance.save_backfill(record.clone()).await?;
         Ok((record, plan))
     }
 
@@ -195,6 +213,18 @@ impl Engine {
         if record.status.is_final() {
             let (backfill, status) = (record.backfill_id.short(), record.status);
             return Err(Error::BackfillEnded { backfill, status });
+        }
+        if record.waits() {
+            let runs = self.instance.runs_of_backfill(record.backfill_id).await?;
+            for run in runs.iter().filter(|run| run.status == RunStatus::Queued) {
+                self.instance.cancel_run(run.run_id, self.clock.now()).await?;
+            }
+            self.instance.recover(self.clock.now()).await?;
+            let now = self.instance.backfill(id).await?;
+            if now.status.is_final() {
+                return Ok(now);
+            }
+            record = now;
         }
         record.status = BackfillStatus::Canceling;
         self.instance.save_backfill(record.clone()).await?;
@@ -283,9 +313,5 @@ fn of_step(progress: &AssetProgress, step: &str) -> Option<PartitionSet> {
     let Some(partitions) = &progress.partitions else {
         return (rest.is_empty() || rest.starts_with('.')).then(|| PartitionSet::first(1));
     };
-    let open = rest.find('[').filter(|at| *at == 0 || rest.starts_with('.'))?;
-    let keys = rest[open + 1..].strip_suffix(']')?;
-    let (first, last) = keys.split_once("...").unwrap_or((keys, keys));
-    let (first, last) = (partitions.keys.find(first)?, partitions.keys.find(last)?);
-    Some(PartitionSet::range(first..=last).intersection(&progress.target))
+    Some(partitions.of_step(rest)?.intersection(&progress.target))
 }

@@ -156,6 +156,11 @@ impl Engine {
         &self.clock
     }
 
+    /// The pools of the repository with their slots, by name.
+    pub fn pools(&self) -> BTreeMap<String, usize> {
+        self.limits.pools.clone()
+    }
+
     /// The session in which steps plan and execute; its memory is shared by all of them.
     pub fn session(&self) -> &Arc<SessionState> {
         &self.session

@@ -106,6 +106,24 @@ pub enum Error {
         /// The output.
         output: String,
     },
+    /// An asset has no such version, or it was removed.
+    #[error(
+        "`{asset}` has no stored version {version}; `arrowsmith asset versions {asset}` lists them"
+    )]
+    NoVersion {
+        /// The asset.
+        asset: String,
+        /// The version.
+        version: String,
+    },
+    /// A version cannot become current again.
+    #[error("`{asset}` was not rolled back: {reason}")]
+    NotRolledBack {
+        /// The asset.
+        asset: String,
+        /// Why.
+        reason: String,
+    },
     /// A backfill is carried out by another process.
     #[error("backfill {backfill} is running; `arrowsmith backfill cancel {backfill}` stops it")]
     BackfillRuns {
@@ -160,6 +178,7 @@ impl Error {
             | Self::Unplannable { .. }
             | Self::Partitions { .. }
             | Self::BackfillRuns { .. }
+            | Self::NotRolledBack { .. }
             | Self::BackfillEnded { .. }
             | Self::Unreachable { .. } => ErrorKind::Invalid,
             Self::Session { .. } => ErrorKind::Internal,
@@ -167,6 +186,7 @@ impl Error {
             | Self::NoIoManager { .. }
             | Self::NoJob { .. }
             | Self::NoStep { .. }
+            | Self::NoVersion { .. }
             | Self::NotStored { .. } => ErrorKind::NotFound,
             Self::Home { .. } | Self::Source { .. } | Self::MirrorTimeout { .. } => {
                 ErrorKind::Unavailable

@@ -45,7 +45,51 @@ impl AssetPartitions {
     }
 }
 
+impl AssetPartitions {
+    /// The partitions that a step makes, by what its key has behind that of the asset, such as
+    /// `[2024-01...2024-03]`.
+    pub(crate) fn of_step(&self, rest: &str) -> Option<PartitionSet> {
+        let open = rest.find('[').filter(|at| *at == 0 || rest.starts_with('.'))?;
+        let keys = rest[open + 1..].strip_suffix(']')?;
+        let (first, last) = keys.split_once("...").unwrap_or((keys, keys));
+        Some(PartitionSet::range(self.keys.find(first)?..=self.keys.find(last)?))
+    }
+}
+
+/// The partitions of an asset, and what becomes of them now.
+#[derive(Debug)]
+pub struct PartitionsNow {
+    /// What is known of them.
+    pub partitions: AssetPartitions,
+    /// Those that a run computes.
+    pub running: PartitionSet,
+    /// Those whose last attempt failed, and that were not published since.
+    pub failed: PartitionSet,
+}
+
 impl Engine {
+    /// The partitions of an asset with what becomes of them now; `None` if it has none.
+    ///
+    /// # Errors
+    /// Of the instance, which has to be a database.
+    pub async fn partitions_now(&self, asset: &AssetKey) -> Result<Option<PartitionsNow>> {
+        let Some(partitions) = self.partitions(asset).await? else { return Ok(None) };
+        let of = |step: &str| partitions.of_step(step.strip_prefix(asset.as_str())?);
+        let (mut running, mut failed) = (PartitionSet::empty(), PartitionSet::empty());
+        for (_, step) in self.instance.running_steps().await? {
+            running.extend(&of(&step).unwrap_or_default());
+        }
+        for end in self.instance.last_ends().await?.iter().filter(|end| end.failed) {
+            let since = |index: &u32| {
+                partitions.current(*index).is_none_or(|current| current.published_at < end.at)
+            };
+            let set = of(&end.step_key).unwrap_or_default();
+            failed.extend(&set.iter().filter(since).collect());
+        }
+        failed = failed.difference(&running);
+        Ok(Some(PartitionsNow { partitions, running, failed }))
+    }
+
     /// The partitions of an asset; `None` if it has none.
     ///
     /// # Errors

@@ -17,10 +17,11 @@ impl Engine {
     /// # Errors
     /// As a plan of its job or selection.
     pub async fn plan_launch(&self, launch: &Launch) -> Result<Plan> {
-        if let Some((run, again)) = launch.reexecute {
+        if let Some((run, again)) = &launch.reexecute {
             let which = match again {
                 Again::All => Reexecute::All,
                 Again::FromFailure => Reexecute::FromFailure,
+                Again::Select(steps) => Reexecute::Select(steps.clone()),
             };
             return self.plan_reexecution(&run.to_string(), &which).await;
         }
@@ -64,7 +65,13 @@ impl Engine {
             Err(error) => return self.refuse(run_id, &error).await,
         };
         let options = RunOptions { tags: run.tags, queued: Some(run_id), ..RunOptions::default() };
-        self.run(plan, options, cancel, observer).await
+        match launch.backfill {
+            Some(backfill) => {
+                let record = self.take_up_backfill(backfill).await?;
+                self.run_backfill(record, plan, options, cancel, observer).await
+            }
+            None => self.run(plan, options, cancel, observer).await,
+        }
     }
 
     /// Ends a run that cannot be planned, unless another process has begun it meanwhile.

@@ -9,6 +9,7 @@
 #[cfg(feature = "postgres")]
 mod postgres;
 mod read;
+mod read_browse;
 mod read_operations;
 mod script;
 mod sqlite;

@@ -187,6 +187,10 @@ impl Instance {
             self.end_run(EndRun { run_id: *run_id, status, error, crashed: true, at: now }).await?;
         }
         for backfill in self.reader.backfills(u32::MAX).await? {
+            if backfill.waits() {
+                self.recover_waiting(backfill, now).await?;
+                continue;
+            }
             let is_dead = backfill.lease_until < now || backfill.process.is_gone();
             if !backfill.status.is_final() && is_dead {
                 let (status, error) = match backfill.status {
@@ -198,6 +202,19 @@ impl Instance {
             }
         }
         Ok(dead)
+    }
+
+    /// A backfill whose run never began is over with it.
+    async fn recover_waiting(&self, backfill: BackfillRecord, now: TimeMicros) -> Result<()> {
+        let runs = self.runs_of_backfill(backfill.backfill_id).await?;
+        let Some(last) = runs.last().filter(|last| last.status.is_final()) else { return Ok(()) };
+        let (status, error) = match last.status {
+            RunStatus::Canceled => (BackfillStatus::Canceled, None),
+            _ => (BackfillStatus::Failed, last.error.clone()),
+        };
+        let (lease_until, ended_at) = (now, Some(now));
+        self.save_backfill(BackfillRecord { status, lease_until, ended_at, error, ..backfill })
+            .await
     }
 
     /// Runs that were handed to a process which is gone before they have begun wait again.

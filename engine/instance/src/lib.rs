@@ -14,6 +14,7 @@
 //!
 //! This is the only crate that speaks to a database. It reads no clock: times come with requests.
 
+mod browse;
 mod database;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod storage;
 mod system;
 mod writer;
 
+pub use browse::{CheckRow, RunFilter, StepEnd, StoredBytes, VersionRow};
 pub use error::{Error, Result};
 pub use event::{Event, EventRecord};
 pub use instance::Instance;

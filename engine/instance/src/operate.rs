@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ProcessIdentity, RunId, RunStatus, TickStatus, TimeMicros};
+use crate::{BackfillId, ProcessIdentity, RunId, RunStatus, TickStatus, TimeMicros};
 
 /// What a queued run is to do, in the form in which it is stored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -31,16 +31,21 @@ pub struct Launch {
     /// The run that it goes on with, and which of its steps are run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reexecute: Option<(RunId, Again)>,
+    /// The backfill that it carries out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<BackfillId>,
 }
 
 /// Which steps of an earlier run are run again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Again {
     /// All of them.
     All,
     /// Those that failed, and those that never ran.
     FromFailure,
+    /// Those of a selection in the form of ops, such as `x*`.
+    Select(String),
 }
 
 /// A run that comes into the queue.

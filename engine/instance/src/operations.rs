@@ -6,17 +6,18 @@ use std::fmt;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use crate::browse::BrowseReader;
 use crate::request::{Operate, Reply, Request};
 use crate::{
-    Counts, Error, EvaluationRecord, EventRecord, FailedRun, Forget, FreshnessChange, Happening,
-    Heartbeat, Instance, InstigatorRecord, Lead, Leader, LiveRun, NewTick, ProcessIdentity,
-    QueuedRun, Result, RunId, RunStatus, SetInstigator, SystemTable, TickRecord, Ticked,
-    TimeMicros,
+    BackfillRecord, Counts, Error, EvaluationRecord, EventRecord, FailedRun, Forget,
+    FreshnessChange, Happening, Heartbeat, Instance, InstigatorRecord, Lead, Leader, LiveRun,
+    NewTick, ProcessIdentity, QueuedRun, Result, RunId, RunStatus, SetInstigator, SystemTable,
+    TickRecord, Ticked, TimeMicros,
 };
 
 /// What the daemon asks of whatever keeps an instance; see [`Instance`] for what each means.
 #[async_trait]
-pub(crate) trait OperationsReader: fmt::Debug + Send + Sync {
+pub(crate) trait OperationsReader: BrowseReader + fmt::Debug {
     async fn live(&self, statuses: &[RunStatus]) -> Result<Vec<LiveRun>>;
     async fn cancel_requested(&self, run_id: RunId) -> Result<bool>;
     async fn failed(&self, limit: u32) -> Result<Vec<FailedRun>>;
@@ -44,7 +45,7 @@ pub(crate) trait OperationsReader: fmt::Debug + Send + Sync {
 }
 
 impl Instance {
-    fn operations(&self) -> Result<&dyn OperationsReader> {
+    pub(crate) fn operations(&self) -> Result<&dyn OperationsReader> {
         self.operations.as_deref().ok_or(Error::NoDatabase)
     }
 
@@ -61,6 +62,12 @@ impl Instance {
     /// As all of these: `NoDatabase` if the instance is in memory.
     pub async fn enqueue(&self, runs: Vec<QueuedRun>) -> Result<Ticked> {
         ticked(self.operate(Operate::Enqueue(runs)).await?)
+    }
+
+    /// Remembers a backfill and puts the run that carries it out into the queue, in one transaction.
+    pub async fn enqueue_backfill(&self, backfill: BackfillRecord, run: QueuedRun) -> Result<()> {
+        let (backfill, run) = (Box::new(backfill), Box::new(run));
+        self.operate(Operate::EnqueueBackfill { backfill, run }).await.map(|_| ())
     }
 
     /// Remembers a tick with all that it asks for, in one transaction, unless it was remembered

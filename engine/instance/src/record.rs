@@ -408,6 +408,16 @@ pub struct BackfillRecord {
     pub error: Option<String>,
 }
 
+impl BackfillRecord {
+    /// The lease of one whose run waits in the queue, which nobody has to renew.
+    pub const WAITS: TimeMicros = TimeMicros::MAX;
+
+    /// Whether its run waits in the queue.
+    pub fn waits(&self) -> bool {
+        self.lease_until == Self::WAITS && !self.status.is_final()
+    }
+}
+
 /// A published version with everything that is known of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Materialization {

@@ -344,6 +344,10 @@ pub(crate) enum Request {
 #[derive(Debug, Clone)]
 pub(crate) enum Operate {
     Enqueue(Vec<QueuedRun>),
+    EnqueueBackfill {
+        backfill: Box<BackfillRecord>,
+        run: Box<QueuedRun>,
+    },
     Tick {
         tick: Box<NewTick>,
         leader: Option<Leader>,

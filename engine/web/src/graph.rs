@@ -1,5 +1,7 @@
 //! Assets and what they read, as nodes and edges.
 
+pub(crate) mod api;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrowsmith_definitions::{AssetKey, Body, Resolved};

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use arrowsmith_definitions::{AssetKey, Materialized, ResolvedAsset, Selection};
 use arrowsmith_execution::{AssetPartitions, Engine, Error};
 use arrowsmith_instance::Materialization;
+use arrowsmith_io_manager::Version;
 use serde_json::{Value, json};
 
 use crate::Exit;
 use crate::args::{AssetCommand, Format};
 use crate::context::{CommandResult, Context, fail};
 use crate::diagnostics::report;
-use crate::output::{Rows, bytes, count, heat_map, moment, print, print_document};
+use crate::output::{Rows, bytes, complain, count, heat_map, moment, print, print_document, say};
 
 pub(crate) async fn asset(context: &Context, command: AssetCommand) -> CommandResult {
     let engine = context.engine().await?;
@@ -20,6 +21,10 @@ pub(crate) async fn asset(context: &Context, command: AssetCommand) -> CommandRe
             list(&engine, &selection.join(" or "), format.format).await
         }
         AssetCommand::Show { asset, format } => show(&engine, &asset, format.format).await,
+        AssetCommand::Versions { asset, limit, format } => {
+            versions(&engine, &asset, limit, format.format).await
+        }
+        AssetCommand::Rollback { asset, to } => rollback(&engine, &asset, to.as_deref()).await,
     }
 }
 
@@ -150,6 +155,56 @@ async fn show(engine: &Engine, name: &str, format: Format) -> CommandResult {
     }
     print_columns(columns.unwrap_or_default())?;
     Ok(Exit::Ok)
+}
+
+async fn versions(engine: &Engine, name: &str, limit: u32, format: Format) -> CommandResult {
+    let key = &find(engine, name)?.asset.key;
+    let stored = engine.instance.versions(key.as_str(), None, limit).await;
+    let columns = &["version", "published", "run", "rows", "bytes", "partitions", "removed"];
+    let mut rows = Rows::new("arrowsmith.versions.v1", columns);
+    for row in stored.map_err(|e| fail(&e.into()))? {
+        rows.push(vec![
+            json!(row.version),
+            json!(moment(row.created_at)),
+            json!(row.run_id.short()),
+            json!(row.row_count),
+            json!(row.size_bytes),
+            json!((row.partitions > 0).then_some(row.partitions)),
+            json!(row.removed),
+        ]);
+    }
+    rows.print(format)?;
+    Ok(Exit::Ok)
+}
+
+async fn rollback(engine: &Engine, name: &str, version: Option<&str>) -> CommandResult {
+    let key = &find(engine, name)?.asset.key;
+    let version = match version {
+        Some(text) => text.parse::<Version>().map_err(|_| {
+            complain(&format!(
+                "`{text}` is no version; `arrowsmith asset versions {key}` lists them"
+            ));
+            Exit::Usage
+        })?,
+        None => before_current(engine, key).await?,
+    };
+    let run = engine.roll_back(key, version).await.map_err(|e| fail(&e))?;
+    say(&format!("{key} is at version {version} again, by run {}", run.short()));
+    Ok(Exit::Ok)
+}
+
+/// The newest stored version that is older than what is current.
+async fn before_current(engine: &Engine, key: &AssetKey) -> CommandResult<Version> {
+    let current = engine.current(key).await.map_err(|e| fail(&e))?;
+    let newest = current.iter().map(|made| made.stored.version).max();
+    let stored = engine.instance.versions(key.as_str(), None, u32::from(u8::MAX)).await;
+    let stored = stored.map_err(|e| fail(&e.into()))?;
+    let mut older =
+        stored.iter().filter(|row| !row.removed).filter_map(|row| row.version.parse().ok());
+    older.find(|version: &Version| Some(*version) < newest).ok_or_else(|| {
+        complain(&format!("`{key}` has no older version that is still stored"));
+        Exit::Failed
+    })
 }
 
 fn columns_document(resolved: &ResolvedAsset) -> Option<Vec<Value>> {

@@ -1,15 +1,12 @@
 //! `query`: SQL over the current tables.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrowsmith_definitions::{AssetReference, Code, Diagnostic};
-use arrowsmith_execution::{Engine, system_tables};
-use arrowsmith_sql::{InputTable, Query, diagnose, plan_query};
+use arrowsmith_definitions::Diagnostic;
+use arrowsmith_execution::Engine;
+use arrowsmith_web::{QueryError, query_stream};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::execute_stream;
 
 use crate::Exit;
 use crate::args::QueryFormat;
@@ -58,55 +55,17 @@ fn format_of(format: QueryFormat, output: Option<&Path>) -> QueryFormat {
 }
 
 async fn stream(engine: &Engine, text: &str) -> CommandResult<SendableRecordBatchStream> {
-    let told = |diagnostics: Vec<Diagnostic>| {
-        // There is no file to show, so the query itself is shown above the mark.
-        report_in_text(text, &diagnostics);
-        Exit::Usage
-    };
-    let file: Arc<Path> = Path::new("<query>").into();
-    let query = Query::parse(&file, &text.into()).map_err(|d| told(vec![d]))?;
-    let mut tables = HashMap::new();
-    let mut unknown = Vec::new();
-    for table in &query.tables {
-        let reference = AssetReference { segments: table.segments.clone() };
-        // An asset of the same name goes first.
-        let found = engine.resolved.find_reference(&reference);
-        if let ([schema, name], Err(_)) = (table.segments.as_slice(), &found)
-            && schema == "system"
-        {
-            if let Some(rows) = engine.system_table(name).await.map_err(|e| fail(&e))? {
-                tables.insert(table.name.clone(), InputTable::Rows(rows));
-                continue;
-            }
-            let names = system_tables();
-            let full = format!("system.{name}");
-            let near = arrowsmith_definitions::nearest(&full, names.iter().map(String::as_str));
-            let problem =
-                Diagnostic::error(Code::UnknownTable, format!("there is no table `{full}`"))
-                    .at(table.place.clone())
-                    .did_you_mean(near.map(str::to_owned))
-                    .help(format!("the instance has {}", names.join(", ")));
-            unknown.push(problem);
-            continue;
+    query_stream(engine, text).await.map_err(|error| match error {
+        QueryError::Text(diagnostics) => {
+            // There is no file to show, so the query itself is shown above the mark.
+            report_in_text(text, &diagnostics);
+            Exit::Usage
         }
-        match found {
-            Ok(resolved) => {
-                let rows = engine.table(&resolved.asset.key).await.map_err(|e| fail(&e))?;
-                tables.insert(table.name.clone(), InputTable::Rows(rows));
-            }
-            Err(diagnostic) => unknown.push(diagnostic.at(table.place.clone())),
+        QueryError::Table(error) => fail(&error),
+        QueryError::Execution(error) => {
+            complain(&format!("the query failed: {}", error.find_root()));
+            Exit::Failed
         }
-    }
-    if !unknown.is_empty() {
-        return Err(told(unknown));
-    }
-    let state = engine.session();
-    let planned = plan_query(&query, state, &tables);
-    let (plan, _) = planned.map_err(|e| told(diagnose(&query, &e)))?;
-    let plan = state.create_physical_plan(&plan).await.map_err(|e| told(diagnose(&query, &e)))?;
-    execute_stream(plan, state.task_ctx()).map_err(|error| {
-        complain(&format!("the query failed: {}", error.find_root()));
-        Exit::Failed
     })
 }
 

@@ -112,6 +112,16 @@ impl PartitionKeys {
         self.len() == 0
     }
 
+    /// How many keys each dimension has, in the order of the parts of a key.
+    pub fn dimension_lengths(&self) -> Vec<u32> {
+        self.dimensions.iter().map(DimensionKeys::len).collect()
+    }
+
+    /// A key of a dimension; none if there is no such dimension.
+    pub fn dimension_key(&self, dimension: usize, index: u32) -> Option<String> {
+        self.dimensions.get(dimension).map(|of| of.key(index))
+    }
+
     /// All of them.
     pub fn all(&self) -> PartitionSet {
         PartitionSet::first(self.len())

@@ -68,6 +68,8 @@ macro_rules! runs {
     };
 }
 
+pub(super) use runs;
+
 /// Rows of `backfills` as a [`BackfillRecord`] has them.
 macro_rules! backfills {
     ($from:literal) => {
@@ -342,6 +344,10 @@ impl Reader for DatabaseReader {
     }
 
     async fn runs_like(&self, digits: &str) -> Result<Vec<RunRecord>> {
+        if let Ok(whole) = uuid::Uuid::try_parse(digits) {
+            let of = [text(&whole)];
+            return self.document(runs!("select * from runs where run_id = $1"), of).await;
+        }
         self.document(
             runs!(
                 "select * from runs where replace(run_id, '-', '') like $1 || '%'

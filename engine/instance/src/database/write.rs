@@ -160,6 +160,10 @@ impl Transaction<'_> {
 
     async fn operate(&mut self, request: &Operate) -> Result<Reply> {
         match request {
+            Operate::EnqueueBackfill { backfill, run } => {
+                self.save_backfill(backfill)?;
+                self.enqueue_all(std::slice::from_ref(run)).await?;
+            }
             Operate::Enqueue(runs) => return Ok(Reply::Ticked(self.enqueue_all(runs).await?)),
             Operate::Tick { tick, leader } => {
                 return Ok(Reply::Ticked(self.tick(tick, *leader).await?));

@@ -37,8 +37,8 @@ impl Transaction<'_> {
         self.script.add(
             "insert into runs
                (run_id, environment, selection, status, tags, process, lease_until, created_at, job,
-                parent_run_id, root_run_id, config, partitions, launch, priority, origin)
-             values ($1, $2, $3, 'queued', $4, 'null', 0, $5, $6, $7, $8, $9, '{}', $10, $11, $12)",
+                parent_run_id, root_run_id, config, partitions, launch, priority, origin, backfill_id)
+             values ($1, $2, $3, 'queued', $4, 'null', 0, $5, $6, $7, $8, $9, $13, $10, $11, $12, $14)",
             [
                 run_id,
                 text(&run.environment),
@@ -52,6 +52,8 @@ impl Transaction<'_> {
                 Some(encode(launch)?),
                 text(&run.priority),
                 text(&run.origin),
+                Some(encode(&launch.partitions_of)?),
+                launch.backfill.map(|backfill| backfill.to_string()),
             ],
         );
         let event = Event::RunEnqueued { origin: run.origin.clone() };

@@ -1,0 +1,1 @@
+export{t as AutomationPage,n as Switch}from"./Automation-Cxw5Vocz.js";

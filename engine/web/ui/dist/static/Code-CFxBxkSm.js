@@ -1,0 +1,2 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["static/Editor-CMOC24cM.js","static/jsx-runtime-Wy9s6hX0.js"])))=>i.map(i=>d[i]);
+import{a as e,n as t,t as n}from"./jsx-runtime-Wy9s6hX0.js";import{t as r}from"./preload-helper-DygEbaNj.js";var i=e(t(),1),a=n(),o=(0,i.lazy)(()=>r(()=>import(`./Editor-CMOC24cM.js`),__vite__mapDeps([0,1])));function s(e){return(0,a.jsx)(i.Suspense,{fallback:(0,a.jsx)(`pre`,{className:`editor-waits`,children:e.value}),children:(0,a.jsx)(o,{...e})})}export{s as t};

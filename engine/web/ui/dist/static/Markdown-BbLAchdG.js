@@ -1,0 +1,2 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["static/react-markdown-C7FAwa6A.js","static/jsx-runtime-Wy9s6hX0.js"])))=>i.map(i=>d[i]);
+import{a as e,n as t,t as n}from"./jsx-runtime-Wy9s6hX0.js";import{t as r}from"./preload-helper-DygEbaNj.js";var i=e(t(),1),a=n(),o=(0,i.lazy)(()=>r(()=>import(`./react-markdown-C7FAwa6A.js`),__vite__mapDeps([0,1])));function s({text:e}){return(0,a.jsx)(i.Suspense,{fallback:(0,a.jsx)(`p`,{children:e}),children:(0,a.jsx)(`div`,{className:`prose`,children:(0,a.jsx)(o,{disallowedElements:[`img`],children:e})})})}export{s as t};
