@@ -14,9 +14,7 @@ let server;
 function withFailingCheck(project) {
   const path = join(project, "assets/staging/planes.sql");
   const text = readFileSync(path, "utf8");
-  const failing = text.includes("[checks]")
-    ? text.replace("[checks]", "[checks]\nrange.seats = { max = 300, severity = \"warn\" }")
-    : text.replace("+++ */", "[checks]\nrange.seats = { max = 300, severity = \"warn\" }\n+++ */");
+  const failing = text.replace("+++ */", "[checks]\nwarn = [\"range_seats\"]\nrange.seats = { max = 300 }\n+++ */");
   writeFileSync(path, failing);
   appendFileSync(join(project, "arrowsmith.toml"), `
 [jobs.reports]
@@ -79,7 +77,7 @@ test("a materialization is launched and watched while it goes on", async () => {
 });
 
 test("the graph follows what happens, filters, and shows where a column comes from", async () => {
-  const page = await logIn(browser, server);
+  const page = await logIn(browser, server, { viewport: { width: 1900, height: 1000 } });
   await page.goto(server.base);
   await page.waitForSelector("[data-id='staging.airlines'][data-state=fresh]");
   await page.fill("[aria-label='Filter by a selection']", "group:mar");
@@ -237,7 +235,7 @@ test("a broken file is shown on every page with its lines, and the rest stays us
 test("SQL is answered with rows, and a mistake with its place", async () => {
   const page = await logIn(browser, server);
   await page.goto(`${server.base}/query`);
-  await page.click("button:has-text('Run')");
+  await page.click(".button.primary:has-text('Run')");
   await page.waitForSelector("td >> text=success");
   const editor = page.locator(".editor .cm-content");
   await editor.fill("select nme from staging.airlines");
@@ -287,8 +285,7 @@ for (const colorScheme of ["light", "dark"]) {
     const found = [];
     for (const place of PLACES) {
       await page.goto(server.base + place);
-      await page.waitForLoadState("networkidle").catch(() => {});
-      await page.waitForTimeout(500);
+      await page.waitForTimeout(900);
       const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]).analyze();
       for (const of of violations) found.push(`${place}: ${of.id}: ${of.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`);
     }

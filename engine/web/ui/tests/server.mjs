@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 export const ROOT = new URL("../../../..", import.meta.url).pathname;
 const PROGRAM = process.env.ARROWSMITH ?? join(ROOT, "target/debug/arrowsmith");
 export const TOKEN = "0123456789abcdef0123456789abcdef";
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 40_000;
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -81,6 +81,7 @@ export function launch() {
 export async function logIn(browser, server, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT_MS / 4);
   page.complaints = [];
   page.requested = new Set();
   page.on("pageerror", (error) => page.complaints.push(String(error)));

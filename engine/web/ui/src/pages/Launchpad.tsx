@@ -100,7 +100,7 @@ export function LaunchpadPage() {
               {wrong && (wrong.problems && wrong.problems.length > 0 ? wrong.problems.map((problem, index) => <CodeFrame key={index} problem={problem} />) : <Failure error={wrong} />)}
               {nothing && <p className="muted">Everything that is selected is fresh: computing it would give what is current.</p>}
               {!wrong && plan.data && plan.data.count > 0 && (
-                <ul style={{ maxHeight: "44vh", overflow: "auto", display: "grid", gap: 3 }}>
+                <ul tabIndex={0} role="list" aria-label="steps that would run" style={{ maxHeight: "44vh", overflow: "auto", display: "grid", gap: 3 }}>
                   {plan.data.steps.map((step) => <li key={step.key}><span>{step.key}</span> <small>{step.reason}</small></li>)}
                   {plan.data.count > plan.data.steps.length && <li className="muted">and {plural(plan.data.count - plan.data.steps.length, "more step")}</li>}
                 </ul>

@@ -1,4 +1,4 @@
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { api, type Schemas } from "../api/client";
 import { useNow } from "../parts/Gantt";
@@ -111,9 +111,10 @@ export function Steps({ of }: { of: Record<string, number> }) {
   );
 }
 
-/** All runs of the last hours, a lane a job. */
+/** All runs of the last hours, a lane a job; the table below it has the same for whoever cannot see or point. */
 function Timeline({ span, onSpan }: { span: string; onSpan: (span: string) => void }) {
   const seconds = SPANS[span] ?? SPANS["6 h"]!;
+  const navigate = useNavigate();
   const [now, setNow] = useState(() => Date.now() * 1000);
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now() * 1000), 5000);
@@ -135,7 +136,7 @@ function Timeline({ span, onSpan }: { span: string; onSpan: (span: string) => vo
       title="Timeline"
       actions={Object.keys(SPANS).map((name) => <button key={name} type="button" className="button small" aria-pressed={name === span} onClick={() => onSpan(name)} style={name === span ? { background: "var(--accent-soft)" } : undefined}>{name}</button>)}
     >
-      <div className="timeline">
+      <div className="timeline" aria-hidden="true">
         <div className="timeline-axis" aria-hidden="true">
           {[0, 0.25, 0.5, 0.75, 1].map((part) => <i key={part} style={{ left: `${part * 100}%`, transform: part === 1 ? "translateX(-100%)" : part === 0 ? "none" : undefined }}>{part === 1 ? "now" : moment(from + (now - from) * part).slice(seconds > 86400 ? 0 : -8, seconds > 86400 ? -3 : undefined)}</i>)}
         </div>
@@ -147,9 +148,9 @@ function Timeline({ span, onSpan }: { span: string; onSpan: (span: string) => vo
                 const begun = at(run.started_at ?? run.created_at);
                 const ended = at(run.ended_at ?? now);
                 return (
-                  <Link key={run.run_id} to="/runs/$id" params={{ id: run.run_id }} className={`tone-${toneOf(run.status)}`}
+                  <i key={run.run_id} className={`tone-${toneOf(run.status)}`} onClick={() => void navigate({ to: "/runs/$id", params: { id: run.run_id } })}
                     style={{ left: `min(${begun}%, calc(100% - 4px))`, width: `${Math.max(ended - begun, 0)}%` }}
-                    title={`${run.job ?? run.selection}: ${wordOf(run.status)}`} aria-label={`${run.job ?? run.selection} ${wordOf(run.status)} ${ago(run.created_at)}`} />
+                    title={`${run.job ?? run.selection}: ${wordOf(run.status)}, ${ago(run.created_at)}`} />
                 );
               })}
             </div>

@@ -1,0 +1,1 @@
+export{t as RunTable,n as RunsPage,r as Steps}from"./Runs-DEWlXjXT.js";

@@ -1,1 +1,0 @@
-export{t as RunTable,n as RunsPage,r as Steps}from"./Runs-CaX0Fxwg.js";
