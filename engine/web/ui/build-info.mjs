@@ -16,6 +16,7 @@ const sources = [
   ...walk("public"),
   "build-info.mjs",
   "index.html",
+  "licenses.mjs",
   "openapi.json",
   "package-lock.json",
   "package.json",

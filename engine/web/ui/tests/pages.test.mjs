@@ -244,7 +244,7 @@ test("SQL is answered with rows, and a mistake with its place", async () => {
   assert.match(await page.textContent(".frame"), /name/);
   await editor.fill("select * from staging.airlines");
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("button:text-is('CSV')")]);
-  assert.match(readFileSync(await download.path(), "utf8"), /^carrier,name\n/);
+  assert.match(readFileSync(await download.path(), "utf8"), /^carrier,[a-z_]+\n/);
   await page.context().close();
 });
 

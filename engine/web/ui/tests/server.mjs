@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 export const ROOT = new URL("../../../..", import.meta.url).pathname;
-const PROGRAM = process.env.ARROWSMITH ?? join(ROOT, "target/debug/arrowsmith");
 export const TOKEN = "0123456789abcdef0123456789abcdef";
 const LIMIT_MS = 40_000;
 
@@ -33,15 +32,16 @@ export async function until(what, holds) {
 }
 
 /** A copy of an example, or of any folder, with a server; `prepare` may change the copy before. */
-export async function start(folder, { command = "dev", prepare = () => {}, args = [] } = {}) {
-  const project = mkdtempSync(join(tmpdir(), "arrowsmith-ui-"));
-  cpSync(folder, project, { recursive: true, filter: (path) => !path.includes(".arrowsmith") });
+export async function start(folder, { command = "dev", prepare = () => {}, args = [], copies = true } = {}) {
+  const project = copies ? mkdtempSync(join(tmpdir(), "arrowsmith-ui-")) : folder;
+  if (copies) cpSync(folder, project, { recursive: true, filter: (path) => !path.includes(".arrowsmith") });
   await prepare(project);
   const port = await freePort();
   const base = `http://127.0.0.1:${port}`;
   const env = { ...process.env, ARROWSMITH_TOKEN: TOKEN };
   delete env.ARROWSMITH_HOME;
-  const child = spawn(PROGRAM, [command, "--no-open", "--listen", `127.0.0.1:${port}`, ...args], { cwd: project, env, stdio: ["ignore", "ignore", "pipe"] });
+  const program = process.env.ARROWSMITH ?? join(ROOT, "target/debug/arrowsmith");
+  const child = spawn(program, [command, "--no-open", "--listen", `127.0.0.1:${port}`, ...args], { cwd: project, env, stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr.on("data", (data) => {
     said += data;
@@ -65,7 +65,7 @@ export async function start(folder, { command = "dev", prepare = () => {}, args 
     async stop() {
       child.kill("SIGTERM");
       await Promise.race([new Promise((done) => child.once("exit", done)), sleep(5000).then(() => child.kill("SIGKILL"))]);
-      rmSync(project, { recursive: true, force: true });
+      if (copies) rmSync(project, { recursive: true, force: true });
     },
   };
 }

@@ -15,7 +15,7 @@ type Node = Schemas["NodeInfo"];
 const WIDTH = 204;
 const HEIGHT = 44;
 /** Nearer than this, nodes are elements that can be read. */
-const READABLE = 0.5;
+const READABLE = 0.38;
 const CARDS_MAX = 150;
 /** Nearer than this, names are drawn. */
 const NAMED = 0.3;
@@ -92,6 +92,8 @@ export function Canvas({ graph, states, chosen, lit, notes, onChoose, onOpen }: 
   const drawn = useRef({ view: zoomIdentity as ZoomTransform, cost: 0 });
   const zooming = useRef<ZoomBehavior<HTMLDivElement, unknown>>(null);
   const timer = useRef<number>(undefined);
+  /** Whether somebody has moved it, so that it stays where it is. */
+  const moved = useRef(false);
   const [cards, setCards] = useState<number[]>([]);
   const edgeBoxes = useMemo(() => boxes(graph), [graph]);
   const latest = useRef({ graph, states, lit, chosen, edgeBoxes });
@@ -238,6 +240,7 @@ export function Canvas({ graph, states, chosen, lit, notes, onChoose, onOpen }: 
       .scaleExtent([0.015, 2.5])
       .on("zoom", (event: D3ZoomEvent<HTMLDivElement, unknown>) => {
         view.current = event.transform;
+        if (event.sourceEvent) moved.current = true;
         place();
         clearTimeout(timer.current);
         if (drawn.current.cost < QUICK_MS) {
@@ -247,7 +250,7 @@ export function Canvas({ graph, states, chosen, lit, notes, onChoose, onOpen }: 
       });
     zooming.current = behavior;
     select(element).call(behavior).on("dblclick.zoom", null);
-    const resize = new ResizeObserver(() => draw());
+    const resize = new ResizeObserver(() => (moved.current ? draw() : fit()));
     resize.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", draw);
@@ -259,8 +262,11 @@ export function Canvas({ graph, states, chosen, lit, notes, onChoose, onOpen }: 
       dark.removeEventListener("change", draw);
       window.removeEventListener("themechange", draw);
     };
-  }, [draw]);
-  useEffect(() => fit(), [graph, fit]);
+  }, [draw, fit]);
+  useEffect(() => {
+    moved.current = false;
+    fit();
+  }, [graph, fit]);
   useEffect(() => draw(), [graph, states, lit, chosen, draw]);
   // What is chosen elsewhere is brought into sight.
   useEffect(() => {
@@ -309,7 +315,10 @@ export function Canvas({ graph, states, chosen, lit, notes, onChoose, onOpen }: 
       <div className="tools">
         <button type="button" className="button small" onClick={() => scale(1.4)} aria-label="Zoom in">+</button>
         <button type="button" className="button small" onClick={() => scale(1 / 1.4)} aria-label="Zoom out">−</button>
-        <button type="button" className="button small" onClick={fit}>Fit</button>
+        <button type="button" className="button small" onClick={() => {
+          moved.current = false;
+          fit();
+        }}>Fit</button>
       </div>
     </div>
   );
