@@ -16,7 +16,7 @@ use crate::reference::{Found, KeyIndex};
 use crate::{
     Asset, AssetGraph, AssetKey, Body, Code, Diagnostic, Input, InputSchema, Job, Operations,
     PartitionMapping, Problems, Reads, Repository, ResolvedUnitTest, ResourceDefinition, Schedule,
-    Sensor, Severity, Ticks, TimeWindows, nearest,
+    ScheduleCadence, Sensor, Severity, Ticks, TimeWindows, nearest,
 };
 
 /// IO managers that are open, by name.
@@ -61,6 +61,28 @@ pub struct ResolvedSchedule {
     pub ticks: Ticks,
     /// What its partitions are, if each tick is for one.
     pub windows: Option<TimeWindows>,
+}
+
+impl ResolvedSchedule {
+    /// When it ticks, for people.
+    pub fn cadence(&self) -> String {
+        match (&self.schedule.cadence, &self.windows) {
+            (ScheduleCadence::Cron { crons, timezone }, _) => {
+                let crons: Vec<String> = crons.iter().map(ToString::to_string).collect();
+                let zone = timezone.iana_name().unwrap_or("UTC");
+                format!("{} {zone}", crons.join(" or "))
+            }
+            (ScheduleCadence::Partitions { offset }, Some(windows)) => {
+                let later = if offset.is_zero() {
+                    String::new()
+                } else {
+                    format!(" and {} s", offset.as_secs())
+                };
+                format!("after each partition{later} ({})", windows.cadence)
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// An asset whose inputs are found.
@@ -216,6 +238,11 @@ impl Repository {
 }
 
 impl Resolved {
+    /// Whether some asset is materialized by a condition.
+    pub fn has_conditions(&self) -> bool {
+        self.assets.values().any(|of| of.asset.automation.is_some())
+    }
+
     /// The asset of this key.
     pub fn asset(&self, key: &AssetKey) -> Option<&ResolvedAsset> {
         self.assets.get(key).map(Arc::as_ref)

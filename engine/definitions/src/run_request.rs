@@ -1,6 +1,7 @@
 //! What schedules, sensors and conditions ask for: runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -11,6 +12,15 @@ pub enum RunTarget {
     Job(String),
     /// The assets of a selection.
     Assets(String),
+}
+
+impl fmt::Display for RunTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job(job) => write!(f, "job {job}"),
+            Self::Assets(selection) => write!(f, "assets {selection}"),
+        }
+    }
 }
 
 /// One run that is asked for. Whatever is open is what the schedule or sensor says.

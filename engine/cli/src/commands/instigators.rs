@@ -24,11 +24,7 @@ pub(super) fn state(record: Option<&InstigatorRecord>, runs_by_default: bool) ->
 }
 
 pub(super) fn target(target: Option<&RunTarget>) -> Value {
-    match target {
-        Some(RunTarget::Job(job)) => json!(format!("job {job}")),
-        Some(RunTarget::Assets(selection)) => json!(format!("assets {selection}")),
-        None => Value::Null,
-    }
+    json!(target.map(ToString::to_string))
 }
 
 /// Changes a schedule or sensor that exists; `name` is that of the instance, such as `sensor:files`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrowsmith_daemon::Daemon;
-use arrowsmith_definitions::{ResolvedSchedule, RunRequest, ScheduleCadence};
+use arrowsmith_definitions::{ResolvedSchedule, RunRequest};
 use arrowsmith_execution::Engine;
 use arrowsmith_instance::SetInstigator;
 use jiff::Timestamp;
@@ -58,7 +58,7 @@ async fn list(engine: &Engine, format: Format) -> CommandResult {
         rows.push(vec![
             json!(name),
             json!(state),
-            json!(cadence(resolved)),
+            json!(resolved.cadence()),
             target(Some(&schedule.target)),
             json!(last.map(|tick| format!("{} {}", moment(tick.scheduled_at), tick.status))),
             json!(next.map(|tick| moment(tick.as_microsecond()))),
@@ -66,25 +66,6 @@ async fn list(engine: &Engine, format: Format) -> CommandResult {
     }
     rows.print(format)?;
     Ok(Exit::Ok)
-}
-
-fn cadence(resolved: &ResolvedSchedule) -> String {
-    match (&resolved.schedule.cadence, &resolved.windows) {
-        (ScheduleCadence::Cron { crons, timezone }, _) => {
-            let crons: Vec<String> = crons.iter().map(ToString::to_string).collect();
-            let zone = timezone.iana_name().unwrap_or("UTC");
-            format!("{} {zone}", crons.join(" or "))
-        }
-        (ScheduleCadence::Partitions { offset }, Some(windows)) => {
-            let later = if offset.is_zero() {
-                String::new()
-            } else {
-                format!(" and {} s", offset.as_secs())
-            };
-            format!("after each partition{later} ({})", windows.cadence)
-        }
-        _ => String::new(),
-    }
 }
 
 async fn preview(engine: &Arc<Engine>, name: &str, count: usize, format: Format) -> CommandResult {

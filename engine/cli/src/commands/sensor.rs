@@ -58,14 +58,10 @@ fn find<'a>(engine: &'a Engine, name: &str) -> CommandResult<&'a Arc<Sensor>> {
 
 /// What a sensor is called in the instance. `automation` looks at the conditions of all assets.
 fn named(engine: &Engine, name: &str) -> CommandResult<String> {
-    if name == AUTOMATION && has_conditions(engine) {
+    if name == AUTOMATION && engine.resolved.has_conditions() {
         return Ok(format!("sensor:{name}"));
     }
     find(engine, name).map(|_| format!("sensor:{name}"))
-}
-
-fn has_conditions(engine: &Engine) -> bool {
-    engine.resolved.assets.values().any(|of| of.asset.automation.is_some())
 }
 
 async fn list(engine: &Engine, format: Format) -> CommandResult {
@@ -85,7 +81,7 @@ async fn list(engine: &Engine, format: Format) -> CommandResult {
             json!(last.map(|tick| format!("{} {}", moment(tick.ended_at), tick.status))),
         ]);
     }
-    if has_conditions(engine) {
+    if engine.resolved.has_conditions() {
         let instigator = format!("sensor:{AUTOMATION}");
         let state = state(known.get(&instigator), true);
         let last = engine.instance.ticks(&instigator, 1).await.map_err(|e| fail(&e.into()))?.pop();

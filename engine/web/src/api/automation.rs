@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use arrowsmith_daemon::Daemon;
-use arrowsmith_definitions::{ResolvedSchedule, RunRequest, RunTarget, ScheduleCadence};
+use arrowsmith_definitions::RunRequest;
 use arrowsmith_execution::Engine;
 use arrowsmith_instance::{
     EvaluationNode, EvaluationRecord, InstigatorRecord, SetInstigator, TickRecord,
@@ -100,13 +100,6 @@ async fn last_tick(engine: &Engine, id: &str) -> Result<Option<TickInfo>, ApiErr
     Ok(engine.instance.ticks(id, 1).await?.pop().map(Into::into))
 }
 
-fn target(target: Option<&RunTarget>) -> Option<String> {
-    target.map(|target| match target {
-        RunTarget::Job(job) => format!("job {job}"),
-        RunTarget::Assets(selection) => format!("assets {selection}"),
-    })
-}
-
 /// All schedules, by name.
 #[utoipa::path(get, path = "/schedules", responses((status = 200, body = Vec<InstigatorInfo>)))]
 pub(crate) async fn schedules(State(web): State<Web>) -> Answer<Vec<InstigatorInfo>> {
@@ -123,8 +116,8 @@ pub(crate) async fn schedules(State(web): State<Web>) -> Answer<Vec<InstigatorIn
             name: name.clone(),
             description: schedule.description.clone(),
             running,
-            when: cadence(resolved),
-            target: target(Some(&schedule.target)),
+            when: resolved.cadence(),
+            target: Some(schedule.target.to_string()),
             tags: schedule.tags.clone(),
             place: schedule.place.as_ref().map(ToString::to_string),
             cursor: None,
@@ -134,19 +127,6 @@ pub(crate) async fn schedules(State(web): State<Web>) -> Answer<Vec<InstigatorIn
         });
     }
     Ok(Json(found))
-}
-
-fn cadence(resolved: &ResolvedSchedule) -> String {
-    match (&resolved.schedule.cadence, &resolved.windows) {
-        (ScheduleCadence::Cron { crons, timezone }, _) => {
-            let crons: Vec<String> = crons.iter().map(ToString::to_string).collect();
-            format!("{} {}", crons.join(" or "), timezone.iana_name().unwrap_or("UTC"))
-        }
-        (ScheduleCadence::Partitions { .. }, Some(windows)) => {
-            format!("after each partition ({})", windows.cadence)
-        }
-        _ => String::new(),
-    }
 }
 
 /// All sensors, by name; the conditions of assets are one of them, `automation`.
@@ -162,7 +142,7 @@ pub(crate) async fn sensors(State(web): State<Web>) -> Answer<Vec<InstigatorInfo
             description: sensor.description.clone(),
             running: is_running(&known, &id, sensor.runs_by_default),
             when: format!("{}, every {} s", sensor.kind_name(), sensor.min_interval.as_secs()),
-            target: target(sensor.target.as_ref()),
+            target: sensor.target.as_ref().map(ToString::to_string),
             tags: sensor.tags.clone(),
             place: sensor.place.as_ref().map(ToString::to_string),
             cursor: known.get(&id).and_then(|record| record.cursor.clone()),
@@ -171,7 +151,7 @@ pub(crate) async fn sensors(State(web): State<Web>) -> Answer<Vec<InstigatorInfo
             id,
         });
     }
-    if has_conditions(&engine) {
+    if engine.resolved.has_conditions() {
         let id = format!("sensor:{AUTOMATION}");
         found.push(InstigatorInfo {
             name: AUTOMATION.to_owned(),
@@ -190,10 +170,6 @@ pub(crate) async fn sensors(State(web): State<Web>) -> Answer<Vec<InstigatorInfo
     Ok(Json(found))
 }
 
-fn has_conditions(engine: &Engine) -> bool {
-    engine.resolved.assets.values().any(|of| of.asset.automation.is_some())
-}
-
 /// A schedule or sensor that exists, as `schedule:NAME` or `sensor:NAME`.
 fn existing(engine: &Engine, id: &str) -> Result<(), ApiError> {
     let of = &engine.resolved;
@@ -203,7 +179,7 @@ fn existing(engine: &Engine, id: &str) -> Result<(), ApiError> {
             Err(ApiError::unknown("schedule", name, of.schedules.keys().map(String::as_str)))
         }
         Some(("sensor", name)) if of.sensors.contains_key(name) => Ok(()),
-        Some(("sensor", AUTOMATION)) if has_conditions(engine) => Ok(()),
+        Some(("sensor", AUTOMATION)) if of.has_conditions() => Ok(()),
         Some(("sensor", name)) => {
             Err(ApiError::unknown("sensor", name, of.sensors.keys().map(String::as_str)))
         }
@@ -293,7 +269,7 @@ pub(crate) async fn preview(State(web): State<Web>, Path(id): Path<String>) -> A
         let now = Timestamp::from_microsecond(engine.now()).unwrap_or_default();
         let none = || ApiError::invalid(format!("schedule `{name}` never ticks again"));
         let at = schedule.ticks.next(now).ok_or_else(none)?;
-        let own = target(Some(&schedule.schedule.target));
+        let own = Some(schedule.schedule.target.to_string());
         let asked = Daemon::preview_schedule(&engine, name, at).await?;
         let told = asked.map(|asked| (asked.run_requests, asked.skip_reason, None));
         return Ok(Json(dry_run(told, own, Some(at.as_microsecond()))));
@@ -304,7 +280,7 @@ pub(crate) async fn preview(State(web): State<Web>, Path(id): Path<String>) -> A
         return Err(ApiError::invalid(message));
     }
     let cursor = known(&engine).await?.remove(&id).and_then(|record| record.cursor);
-    let own = target(engine.resolved.sensors[name].target.as_ref());
+    let own = engine.resolved.sensors[name].target.as_ref().map(ToString::to_string);
     let asked = Daemon::preview_sensor(&engine, name, cursor).await?;
     let told = asked.map(|asked| (asked.run_requests, asked.skip_reason, asked.cursor));
     Ok(Json(dry_run(told, own, None)))
@@ -317,7 +293,7 @@ fn dry_run(told: Result<Asked, String>, own: Option<String>, at: Option<i64>) ->
         Ok((requests, skip_reason, cursor)) => {
             let request = |of: RunRequest| RequestInfo {
                 run_key: of.run_key,
-                target: target(of.target.as_ref()).or_else(|| own.clone()),
+                target: of.target.as_ref().map(ToString::to_string).or_else(|| own.clone()),
                 partitions: of.partitions,
                 tags: of.tags,
                 config: of.config,
