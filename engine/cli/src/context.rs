@@ -81,15 +81,15 @@ impl Context {
 
     /// What another process of this program has to be told to see the same project.
     pub(crate) fn again(&self) -> Vec<OsString> {
-        let root = self.project.clone().or_else(|| self.find_project().ok());
-        let root = root.and_then(|root| std::path::absolute(root).ok());
-        let project = root.into_iter().flat_map(|root| ["--project".into(), root.into_os_string()]);
         let variables = self.variables.iter();
         let variables =
             variables.flat_map(|(name, value)| ["--var".into(), format!("{name}={value}").into()]);
         if self.repository.is_some() && self.project.is_none() {
             return variables.collect();
         }
+        let root = self.project.clone().or_else(|| self.find_project().ok());
+        let root = root.and_then(|root| std::path::absolute(root).ok());
+        let project = root.into_iter().flat_map(|root| ["--project".into(), root.into_os_string()]);
         project.chain(variables).collect()
     }
 

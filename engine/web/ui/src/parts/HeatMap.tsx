@@ -79,7 +79,7 @@ export function HeatMap({ map, onChoose, onOpen }: {
     <div className="stack" style={{ gap: 8 }}>
       <div
         ref={grid}
-        className={`heat${map.rows.length === 1 ? " single" : ""}${(map.rows[0]?.cells.length ?? 0) > 120 ? " dense" : ""}`}
+        className={`heat${map.rows.length === 1 ? " single" : map.rows.length <= 10 ? " few" : ""}${(map.rows[0]?.cells.length ?? 0) > 120 ? " dense" : ""}`}
         role="grid"
         aria-label="partitions"
         aria-multiselectable="true"
