@@ -42,7 +42,8 @@ impl BrowseReader for DatabaseReader {
                    and ($4 is null or origin = $4)
                    and ($5 is null or replace(tags, $5, '') <> tags)
                    and ($6 is null or exists (select 1 from steps s where s.run_id = runs.run_id
-                     and (s.step_key = $6 or substr(s.step_key, 1, length($6) + 1) = $6 || '[')))
+                     and (s.step_key = $6 or s.step_key > $6
+                       and substr(s.step_key, 1, length($6) + 1) = $6 || '[')))
                    and ($7 is null or created_at >= cast($7 as bigint)
                      or coalesce(ended_at, cast($7 as bigint)) >= cast($7 as bigint))
                  order by run_id desc limit cast($8 as bigint)"

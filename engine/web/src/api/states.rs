@@ -1,6 +1,7 @@
 //! How assets stand, remembered until something happens.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrowsmith_execution::{AssetState, Engine, StaleStatus, States};
 use axum::Json;
@@ -26,27 +27,36 @@ struct Remembered {
     engine: Arc<Engine>,
     last_event: i64,
     at: i64,
+    /// How long it took to find out, in microseconds.
+    cost: i64,
     states: Arc<States>,
 }
 
 /// States that depend on the time, as partitions that come to exist do, are looked at again after this.
 const REMEMBERED_US: i64 = 30_000_000;
+/// While much happens, finding out waits so many times as long as it takes, so that pages which follow a run
+/// of thousands of assets leave the processor to it.
+const PAUSES: i64 = 2;
 
 impl Web {
     /// How all assets stand; computed once for whoever asks until something happens.
     pub(crate) async fn states(&self, engine: &Arc<Engine>) -> Result<Arc<States>, ApiError> {
-        let last_event = engine.instance.last_event().await?;
         let mut remembered = self.caches().states.lock().await;
         if let Some(known) = &*remembered
             && Arc::ptr_eq(&known.engine, engine)
-            && known.last_event == last_event
-            && engine.now() - known.at < REMEMBERED_US
         {
-            return Ok(Arc::clone(&known.states));
+            let is_same = known.last_event == engine.instance.last_event().await?;
+            if is_same && engine.now() - known.at < REMEMBERED_US {
+                return Ok(Arc::clone(&known.states));
+            }
+            let rest = known.at + known.cost * PAUSES - engine.now();
+            engine.clock().sleep(Duration::from_micros(u64::try_from(rest).unwrap_or(0))).await;
         }
+        let (began, last_event) = (engine.now(), engine.instance.last_event().await?);
         let states = Arc::new(engine.states().await?);
-        let (engine, at) = (Arc::clone(engine), engine.now());
-        *remembered = Some(Remembered { engine, last_event, at, states: Arc::clone(&states) });
+        let at = engine.now();
+        let (engine, cost, kept) = (Arc::clone(engine), at - began, Arc::clone(&states));
+        *remembered = Some(Remembered { engine, last_event, at, cost, states: kept });
         Ok(states)
     }
 }

@@ -31,9 +31,9 @@ const WORST = ["failed", "check_failed", "running", "stale", "missing", "fresh",
 
 /** The state of a node; of a group that of its worst asset. */
 export function stateOf(node: Node, states: Record<string, string>): string {
-  if (node.kind !== "group") return states[node.id] ?? "missing";
+  if (node.kind !== "group") return states[node.id] ?? "unknown";
   const found = new Set((node.assets ?? []).map((asset) => states[asset]));
-  return WORST.find((state) => found.has(state)) ?? "missing";
+  return WORST.find((state) => found.has(state)) ?? "unknown";
 }
 
 /** The smallest box around each edge: left, top, right, bottom. */

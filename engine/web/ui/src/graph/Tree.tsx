@@ -93,7 +93,7 @@ export function Tree({ nodes, edges, states, chosen, onChoose }: {
       <div style={{ height: rows.getTotalSize(), position: "relative" }} role="presentation">
         {rows.getVirtualItems().map((row) => {
           const item = items[row.index]!;
-          const state = item.group ? undefined : (states[item.id] ?? "missing");
+          const state = item.group ? undefined : (states[item.id] ?? "unknown");
           return (
             <div
               key={`${item.level}-${item.id}`}
