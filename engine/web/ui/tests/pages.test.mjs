@@ -7,6 +7,14 @@ import AxeBuilder from "@axe-core/playwright";
 import { launch, logIn, ROOT, start, until } from "./server.mjs";
 
 const FLIGHTS = join(ROOT, "examples/flights");
+
+/** What an author, or whoever writes data, may try. */
+const HOSTILE = `/* +++
+description = "It says <script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'> [a link](javascript:window.hacked=1) ![](http://127.0.0.1:9/x.png) **and bold**"
+owners = ["team:x"]
++++ */
+select '<img src=x onerror="window.hacked = 1">' as "<svg onload=window.hacked=1>", 1 as n
+`;
 let browser;
 let server;
 
@@ -16,6 +24,7 @@ function withFailingCheck(project) {
   const text = readFileSync(path, "utf8");
   const failing = text.replace("+++ */", "[checks]\nwarn = [\"range_seats\"]\nrange.seats = { max = 300 }\n+++ */");
   writeFileSync(path, failing);
+  writeFileSync(join(project, "assets/hostile.sql"), HOSTILE);
   appendFileSync(join(project, "arrowsmith.toml"), `
 [jobs.reports]
 selection = "+group:reports"
@@ -90,7 +99,7 @@ test("the graph follows what happens, filters, and shows where a column comes fr
   await page.waitForSelector("[role=alert] >> text=did you mean");
   await page.fill("[aria-label='Filter by a selection']", "");
   await page.keyboard.press("Escape");
-  await page.waitForFunction(() => document.querySelector(".canvas")?.dataset.nodes === "23");
+  await page.waitForFunction(() => document.querySelector(".canvas")?.dataset.nodes === "24");
   // By keyboard alone: the tree walks to an asset, and its column is picked.
   await page.focus("[role=tree]");
   await page.keyboard.press("ArrowDown");
@@ -263,6 +272,24 @@ test("a wrong run config is refused while it is written, with its place", async 
   await editor.press("Enter");
   await page.keyboard.type("max_");
   await page.waitForSelector("[data-label='run config'] .cm-tooltip-autocomplete >> text=max_concurrent");
+  await page.context().close();
+});
+
+test("texts of others are texts: no markup, no script, no request", async () => {
+  const page = await logIn(browser, server);
+  const { run_id } = await server.post("/runs", { selection: "hostile" });
+  assert.equal((await ended(run_id)).status, "success");
+  for (const where of ["/assets/hostile", "/assets/hostile?tab=data", "/assets/hostile?tab=definition", "/?asset=hostile", "/catalog?search=hostile", `/runs/${run_id}`]) {
+    await page.goto(server.base + where);
+    await page.waitForTimeout(700);
+    assert.equal(await page.evaluate(() => window.hacked), undefined, where);
+    assert.equal(await page.locator("main img, main script, main [href^='javascript']").count(), 0, where);
+  }
+  await page.goto(`${server.base}/assets/hostile`);
+  await page.waitForSelector(".prose strong >> text=and bold");
+  await page.waitForSelector("main >> text=<svg onload=window.hacked=1>");
+  assert.deepEqual(page.complaints, []);
+  assert.deepEqual([...page.requested], [server.base]);
   await page.context().close();
 });
 
