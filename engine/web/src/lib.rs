@@ -7,7 +7,7 @@
 //!
 //! [`Web`] answers for whatever version of the repository its [`Daemon`](arrowsmith_daemon::Daemon) has
 //! loaded; it runs nothing itself: what is to run is queued. One layer stands around all routes and lets
-//! nobody through without the token ([`security`]).
+//! nobody through without the token (`security.rs`).
 
 #![expect(unused_qualifications, reason = "the macros of utoipa name parameters by their paths")]
 
