@@ -622,6 +622,19 @@ select cast(day as date) as day, amount from raw.orders where cast(day as date) 
         .collect();
     assert_eq!(counts, [(2, 2), (1, 2), (0, 2), (0, 2), (0, 2)], "{map}");
     assert_eq!(cells[1]["expression"], "2024-01-03...2024-01-04");
+    let version = server.get("/assets/daily/versions").json()[0]["version"].clone();
+    let version = version.as_str().expect("a version");
+    let two = "partitions=2024-01-01...2024-01-02";
+    let rows = server.get(&format!("/assets/daily/rows?version={version}&{two}")).json();
+    assert_eq!(rows["rows"].as_array().map(Vec::len), Some(3), "{rows}");
+    // What is fresh is not made again unless that is asked for.
+    let more = json!({ "selection": "daily", "partitions": "2024-01-01...2024-01-04" });
+    let more = server.post("/backfills", &more).json();
+    let run = more["run_id"].as_str().expect("a run").to_owned();
+    until("one more", || server.get(&format!("/runs/{run}")).json()["run"]["ended_at"].is_i64());
+    let steps = server.get(&format!("/runs/{run}")).json()["steps"].clone();
+    assert_eq!(steps.as_array().map(Vec::len), Some(1), "{steps}");
+    assert_eq!(steps[0]["key"], "daily[2024-01-04]");
     let done = server.post(&format!("/backfills/{waits}/resume"), &json!({})).json();
     assert_eq!(done["run_id"], Value::Null, "nothing is left: {done}");
 }

@@ -35,14 +35,7 @@ async fn run(
     listen: Option<SocketAddr>,
     until_input_ends: bool,
 ) -> CommandResult {
-    let (repository, engine) = context.engine_options()?;
-    let program = std::env::current_exe().map_err(|error| {
-        complain(&format!("the program of this process is not known: {error}"));
-        Exit::Environment
-    })?;
-    let launcher = SubprocessLauncher { program, arguments: context.again() };
-    let options = DaemonOptions { engine, launcher: Some(Arc::new(launcher)) };
-    let daemon = Daemon::open(repository, options).await.map_err(|error| failed(&error))?;
+    let daemon = open(context).await?;
     if let Some(problems) = daemon.problems() {
         report(&problems.0);
         complain(&summary(&problems.0));
@@ -93,6 +86,18 @@ async fn run(
         Exit::Terminated => Exit::Ok,
         other => other,
     })
+}
+
+/// The daemon of the repository, whose runs are processes of this program.
+pub(super) async fn open(context: &Context) -> CommandResult<Daemon> {
+    let (repository, engine) = context.engine_options()?;
+    let program = std::env::current_exe().map_err(|error| {
+        complain(&format!("the program of this process is not known: {error}"));
+        Exit::Environment
+    })?;
+    let launcher = SubprocessLauncher { program, arguments: context.again() };
+    let options = DaemonOptions { engine, launcher: Some(Arc::new(launcher)) };
+    Daemon::open(repository, options).await.map_err(|error| failed(&error))
 }
 
 fn failed(error: &arrowsmith_daemon::Error) -> Exit {

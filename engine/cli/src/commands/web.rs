@@ -1,13 +1,11 @@
 //! `web` and `dev`: the repository in a browser.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 
-use arrowsmith_daemon::{Daemon, DaemonOptions, SubprocessLauncher};
 use arrowsmith_web::{Access, Token, Web, WebOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::signals;
+use super::{daemon, signals};
 use crate::Exit;
 use crate::args::WebArgs;
 use crate::context::{CommandResult, Context};
@@ -30,15 +28,8 @@ pub(crate) async fn dev(context: &Context, args: WebArgs) -> CommandResult {
 }
 
 async fn serve(context: &Context, args: WebArgs, with_daemon: bool) -> CommandResult {
-    let (repository, engine) = context.engine_options()?;
-    let home = engine.load.home.clone();
-    let program = std::env::current_exe().map_err(|error| {
-        complain(&format!("the program of this process is not known: {error}"));
-        Exit::Environment
-    })?;
-    let launcher = SubprocessLauncher { program, arguments: context.again() };
-    let options = DaemonOptions { engine, launcher: Some(Arc::new(launcher)) };
-    let daemon = Daemon::open(repository, options).await.map_err(|error| failed(&error))?;
+    let home = context.engine_options()?.1.load.home;
+    let daemon = daemon::open(context).await?;
     let (access, is_set) = access(&args, &home).map_err(|error| refused(&error))?;
     let token = access.token.clone();
     let options = WebOptions { address: args.listen, access, query: args.query };

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use arrowsmith_instance::ProcessIdentity;
-use arrowsmith_instance::{BackfillId, BackfillRecord, BackfillStatus, Launch, QueuedRun, RunId};
+use arrowsmith_instance::{
+    BackfillId, BackfillRecord, BackfillStatus, Launch, ProcessIdentity, QueuedRun, RunId,
+};
 use uuid::Uuid;
 
 use super::LEASE;
@@ -24,7 +25,7 @@ impl Engine {
     ) -> Result<(BackfillRecord, RunId)> {
         let (mut record, plan) = self.new_backfill(request, tags).await?;
         record.lease_until = BackfillRecord::WAITS;
-        let run_id = self.queue_run_of(&record, &plan, origin).await?;
+        let run_id = self.queue_run_of(&record, &plan, request.only_needed, origin).await?;
         Ok((record, run_id))
     }
 
@@ -42,7 +43,7 @@ impl Engine {
             return Ok((record, None));
         }
         record.lease_until = BackfillRecord::WAITS;
-        let run_id = self.queue_run_of(&record, &plan, origin).await?;
+        let run_id = self.queue_run_of(&record, &plan, false, origin).await?;
         Ok((record, Some(run_id)))
     }
 
@@ -50,6 +51,7 @@ impl Engine {
         &self,
         record: &BackfillRecord,
         plan: &Plan,
+        only_needed: bool,
         origin: &str,
     ) -> Result<RunId> {
         let run_id = RunId(Uuid::now_v7());
@@ -57,6 +59,7 @@ impl Engine {
             selection: plan.selection.clone(),
             partitions_of: plan.partitions.clone(),
             backfill: Some(record.backfill_id),
+            only_needed,
             ..Launch::default()
         };
         let run = QueuedRun {

@@ -1,9 +1,9 @@
 //! Rows of an asset, a page at a time, from what is stored.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrowsmith_definitions::PartitionExpr;
+use arrowsmith_definitions::{AssetKey, PartitionExpr};
+use arrowsmith_execution::Engine;
 use arrowsmith_instance::Materialization;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -52,7 +52,7 @@ pub(crate) async fn rows(
             let made = engine.version(version_of(version)?).await?;
             let made = made.filter(|made| made.asset == key.as_str());
             let made = made.ok_or_else(|| ApiError::unknown("version", version, []))?;
-            let made = of_partitions(&made, expr.as_ref(), &query);
+            let made = of_partitions(&engine, &key, made, expr.as_ref()).await?;
             let total = made.stored.row_count;
             (engine.table_of_versions(&key, &[made])?, Some(total))
         }
@@ -88,12 +88,17 @@ pub(crate) async fn rows(
 }
 
 /// Some partitions of a version; all if nothing is said.
-fn of_partitions(
-    made: &Materialization,
+async fn of_partitions(
+    engine: &Engine,
+    key: &AssetKey,
+    made: Materialization,
     expr: Option<&PartitionExpr>,
-    query: &PreviewQuery,
-) -> Materialization {
-    let (Some(_), Some(text)) = (expr, &query.partitions) else { return made.clone() };
-    let keys: HashSet<&str> = text.split(',').map(str::trim).collect();
-    Materialization { stored: Arc::new(made.stored.only(&keys)), ..made.clone() }
+) -> Result<Materialization, ApiError> {
+    let Some(expr) = expr else { return Ok(made) };
+    let known = engine.partitions(key).await?;
+    let known = known.ok_or_else(|| ApiError::invalid(format!("`{key}` has no partitions")))?;
+    let set = expr.evaluate(&known.keys, &known.materialized);
+    let keys = known.keys.texts(&set.map_err(|error| ApiError::invalid(error.message))?);
+    let stored = made.stored.only(&keys.iter().map(String::as_str).collect());
+    Ok(Materialization { stored: Arc::new(stored), ..made })
 }

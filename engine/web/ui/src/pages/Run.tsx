@@ -1,4 +1,3 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams as useRouteParams } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
@@ -18,7 +17,6 @@ function useRunStream(id: string): { events: Event[]; lines: Line[]; run: Schema
   const [events, setEvents] = useState<Event[]>([]);
   const [lines, setLines] = useState<Line[]>([]);
   const [run, setRun] = useState<Schemas["RunInfo"]>();
-  const queries = useQueryClient();
   useEffect(() => {
     setEvents([]);
     setLines([]);
@@ -32,7 +30,6 @@ function useRunStream(id: string): { events: Event[]; lines: Line[]; run: Schema
       const now = waiting;
       waiting = [];
       setEvents((before) => [...before, ...now]);
-      void queries.invalidateQueries({ queryKey: ["get", "/api/v1/runs/{id}"] });
     };
     source.addEventListener("event", (message) => {
       waiting.push(JSON.parse(message.data));
@@ -45,7 +42,7 @@ function useRunStream(id: string): { events: Event[]; lines: Line[]; run: Schema
       source.close();
       clearTimeout(timer);
     };
-  }, [id, queries]);
+  }, [id]);
   return { events, lines, run };
 }
 
