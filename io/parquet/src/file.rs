@@ -19,6 +19,8 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 use tokio::io::AsyncWriteExt;
 
+use crate::texts::Texts;
+
 /// Where a file goes and how it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct FileTarget {
@@ -37,6 +39,7 @@ pub(crate) struct FileWriter {
     partition: HivePath,
     row_count: u64,
     schema: SchemaRef,
+    texts: Texts,
 }
 
 impl FileWriter {
@@ -51,13 +54,15 @@ impl FileWriter {
         let sink = HashingWriter { upload, hasher: blake3::Hasher::new(), size_bytes: 0 };
         let properties = Some(target.properties.clone());
         let schema = Arc::clone(&target.schema);
+        let texts = Texts::new(&schema, &target.properties);
         let writer = AsyncArrowWriter::try_new(sink, Arc::clone(&schema), properties)
             .map_err(|e| write_error(&path, e))?;
-        Ok(Self { writer, path, partition, row_count: 0, schema })
+        Ok(Self { writer, path, partition, row_count: 0, schema, texts })
     }
 
     pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.row_count += batch.num_rows() as u64;
+        self.texts.look(batch);
         self.writer.write(batch).await.map_err(|e| write_error(&self.path, e))
     }
 
@@ -70,6 +75,8 @@ impl FileWriter {
     pub(crate) async fn finish(mut self) -> Result<StoredFile> {
         let metadata = self.writer.finish().await.map_err(|e| write_error(&self.path, e))?;
         let sink = self.writer.into_inner();
+        let mut columns = column_statistics(&self.schema, &metadata);
+        columns.extend(self.texts.statistics(&self.schema));
         Ok(StoredFile {
             path: self.path,
             partition_key: self.partition.key,
@@ -77,7 +84,7 @@ impl FileWriter {
             row_count: self.row_count,
             size_bytes: sink.size_bytes,
             blake3: sink.hasher.finalize().to_hex().to_string(),
-            columns: column_statistics(&self.schema, &metadata),
+            columns,
         })
     }
 }

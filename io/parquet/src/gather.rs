@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use arrow::datatypes::DataType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -22,7 +21,7 @@ use datafusion::execution::{SendableRecordBatchStream, SpillFile, TaskContext};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::encoding::{distinct_columns, suited};
+use crate::encoding::Look;
 use crate::file::FileWriter;
 use crate::split::{Directories, Piece, compact, size_bytes};
 use crate::write::Layout;
@@ -51,8 +50,8 @@ pub(crate) struct Gather {
     context: Arc<TaskContext>,
     directories: Mutex<Directories>,
     state: Mutex<State>,
-    /// Columns of which a directory has hardly a value twice, as the first that is written shows.
-    distinct: OnceLock<Vec<(String, DataType)>>,
+    /// What the first directory that is written shows of the columns.
+    look: OnceLock<Look>,
 }
 
 #[derive(Default)]
@@ -87,8 +86,8 @@ impl Gather {
             Error::query(DataFusionError::Internal("rows go to no directories".to_owned()))
         })?;
         let directories = Directories::try_new(hive, &layout.table_schema)?;
-        let (directories, distinct) = (Mutex::new(directories), OnceLock::new());
-        Ok(Self { layout, limits: LIMITS, context, directories, state: Mutex::default(), distinct })
+        let (directories, look) = (Mutex::new(directories), OnceLock::new());
+        Ok(Self { layout, limits: LIMITS, context, directories, state: Mutex::default(), look })
     }
 
     /// Takes all rows of a stream.
@@ -235,17 +234,15 @@ impl Gather {
         rows: &[RecordBatch],
     ) -> Result<StoredFile> {
         let mut file = self.layout.file.clone();
-        if self.layout.dictionary {
-            if let (None, Some(batch)) = (self.distinct.get(), rows.first())
-                && let Some(distinct) = distinct_columns(batch)
-            {
-                // Another encoder may have looked at the same time, and saw the same.
-                drop(self.distinct.set(distinct));
-            }
-            let distinct = self.distinct.get().map_or(&[][..], Vec::as_slice);
-            let row_count = rows.iter().map(RecordBatch::num_rows).sum();
-            file.properties = suited(&file.properties, distinct, row_count);
+        if let (None, Some(batch)) = (self.look.get(), rows.first())
+            && let Some(look) = Look::at(batch)
+        {
+            // Another encoder may have looked at the same time, and saw the same.
+            drop(self.look.set(look));
         }
+        let row_count = rows.iter().map(RecordBatch::num_rows).sum();
+        let look = self.look.get().cloned().unwrap_or_default();
+        file.properties = look.suited(&file.properties, Some(row_count));
         let mut writer = FileWriter::new(&file, path, &format!("0000-{round:04}.parquet"))?;
         for batch in rows {
             writer.write(batch).await?;
@@ -394,7 +391,6 @@ mod tests {
                 hive: Some(hive),
                 table_schema: Arc::clone(&schema),
                 target_file_bytes: u64::MAX,
-                dictionary: true,
             };
             let context = SessionContext::new().task_ctx();
             let mut gather = Gather::try_new(layout, context).expect("a gather");

@@ -15,10 +15,13 @@
 //! | `gather.rs` | pieces are gathered within a budget, then encoded directory by directory |
 //! | `encoding.rs` | how columns are best encoded |
 //! | `file.rs` | one file: encode, hash, upload, collect statistics |
+//! | `checked.rs` | what is compared with the manifest before a row is decoded |
+//! | `texts.rs` | statistics of texts, where the encoder takes none |
 //! | `read.rs` | files → `TableProvider` |
 //!
 //! It knows no graph, run or job; what they want to find in a footer comes as labels.
 
+mod checked;
 mod encoding;
 mod file;
 mod gather;
@@ -28,6 +31,7 @@ mod options;
 mod prune;
 mod read;
 mod split;
+mod texts;
 mod write;
 
 pub use manager::ParquetIoManager;

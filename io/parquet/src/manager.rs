@@ -54,6 +54,14 @@ impl IoManager for ParquetIoManager {
     }
 
     fn check_options(&self, options: &Options) -> Vec<OptionProblem> {
+        if options.contains_key("verify_on_read") {
+            let message = "`verify_on_read` is an option of the manager, in `[io_managers.NAME]`";
+            return vec![OptionProblem {
+                option: "verify_on_read".to_owned(),
+                message: message.to_owned(),
+                suggestion: None,
+            }];
+        }
         self.options.with(options).err().unwrap_or_default()
     }
 
@@ -95,7 +103,6 @@ impl IoManager for ParquetIoManager {
             hive,
             table_schema: schema,
             target_file_bytes: options.target_file_bytes,
-            dictionary: options.dictionary,
         };
         let stored = stored.with_files(write_files(plan, context, layout).await?);
         self.store.seal(&stored).await?;
@@ -103,7 +110,11 @@ impl IoManager for ParquetIoManager {
     }
 
     fn provider(&self, stored: &Arc<StoredTable>) -> Result<Arc<dyn TableProvider>> {
-        let table = StoredParquet::try_new(self.store.clone(), Arc::clone(stored));
+        let table = StoredParquet::try_new(
+            self.store.clone(),
+            Arc::clone(stored),
+            self.options.verify_on_read,
+        );
         Ok(Arc::new(table.map_err(Error::query)?))
     }
 

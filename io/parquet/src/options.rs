@@ -20,6 +20,7 @@ use serde_json::Value;
 /// | `bloom_filters` | `[]` | columns with a bloom filter |
 /// | `sort_by` | `[]` | `["column", "other desc"]`: order of rows in each file, nulls last |
 /// | `target_file_bytes` | `536870912` | a new file is begun when one is larger |
+/// | `verify_on_read` | `false` | of the manager only: every byte of a file is compared with its checksum before it is read |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ParquetOptions {
@@ -37,9 +38,11 @@ pub struct ParquetOptions {
     pub sort_by: Vec<(String, bool)>,
     /// Length at which a further file is begun.
     pub target_file_bytes: u64,
+    /// Whether checksums are compared before files are read.
+    pub verify_on_read: bool,
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "compression",
     "row_group_rows",
     "page_size_bytes",
@@ -47,6 +50,7 @@ const NAMES: [&str; 7] = [
     "bloom_filters",
     "sort_by",
     "target_file_bytes",
+    "verify_on_read",
 ];
 
 impl Default for ParquetOptions {
@@ -59,6 +63,7 @@ impl Default for ParquetOptions {
             bloom_filters: Vec::new(),
             sort_by: Vec::new(),
             target_file_bytes: 512 * 1024 * 1024,
+            verify_on_read: false,
         }
     }
 }
@@ -90,10 +95,8 @@ impl ParquetOptions {
             "target_file_bytes" => {
                 self.target_file_bytes = count(name, value).map_err(plain)? as u64;
             }
-            "dictionary" => {
-                let wrong = || plain(format!("`dictionary` is `true` or `false`, not {value}"));
-                self.dictionary = value.as_bool().ok_or_else(wrong)?;
-            }
+            "dictionary" => self.dictionary = flag(name, value).map_err(plain)?,
+            "verify_on_read" => self.verify_on_read = flag(name, value).map_err(plain)?,
             "bloom_filters" => self.bloom_filters = texts(name, value).map_err(plain)?,
             "sort_by" => {
                 let columns = texts(name, value).map_err(plain)?;
@@ -149,6 +152,10 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, String> {
 fn count(name: &str, value: &Value) -> Result<usize, String> {
     let number = value.as_u64().filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
     number.ok_or_else(|| format!("`{name}` is a whole number above zero, not {value}"))
+}
+
+fn flag(name: &str, value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("`{name}` is `true` or `false`, not {value}"))
 }
 
 fn texts(name: &str, value: &Value) -> Result<Vec<String>, String> {

@@ -21,6 +21,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::checked::{CheckedReaders, verify};
 use crate::prune::{KnownFiles, largest, smallest};
 
 /// A stored version as a table.
@@ -31,6 +32,8 @@ use crate::prune::{KnownFiles, largest, smallest};
 pub(crate) struct StoredParquet {
     store: Store,
     stored: Arc<StoredTable>,
+    /// Whether every byte of a file is hashed before it is read.
+    verifies: bool,
     /// Columns of the files first, hive columns last, as the scan sees them.
     scanned: TableSchema,
     /// For each column of the table its place in `scanned`.
@@ -38,7 +41,7 @@ pub(crate) struct StoredParquet {
 }
 
 impl StoredParquet {
-    pub(crate) fn try_new(store: Store, stored: Arc<StoredTable>) -> Result<Self> {
+    pub(crate) fn try_new(store: Store, stored: Arc<StoredTable>, verifies: bool) -> Result<Self> {
         let schema = Arc::clone(stored.schema.arrow());
         let (mut in_files, mut in_paths) = (Vec::new(), Vec::new());
         for field in schema.fields() {
@@ -55,7 +58,7 @@ impl StoredParquet {
         let all = scanned.table_schema();
         let places: Result<Vec<usize>, _> =
             schema.fields().iter().map(|f| all.index_of(f.name())).collect();
-        Ok(Self { store, stored, places: places?, scanned })
+        Ok(Self { store, stored, verifies, places: places?, scanned })
     }
 
     fn partitioned_file(
@@ -88,12 +91,15 @@ impl StoredParquet {
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-    ) -> Result<Vec<PartitionedFile>> {
+    ) -> Result<Vec<(usize, PartitionedFile)>> {
         let schema = self.stored.schema.arrow();
-        let with_rows: Vec<_> = self.stored.files.iter().filter(|f| f.row_count > 0).collect();
+        let places = (0..self.stored.files.len()).filter(|at| self.stored.files[*at].row_count > 0);
+        let places: Vec<usize> = places.collect();
+        let with_rows: Vec<_> = places.iter().map(|at| &self.stored.files[*at]).collect();
         let may_match = KnownFiles { files: &with_rows, schema }.may_match(state, filters)?;
-        let files = with_rows.into_iter().zip(may_match).filter(|(_, may_match)| *may_match);
-        let files: Vec<_> = files.map(|(file, _)| file).collect();
+        let places = places.into_iter().zip(may_match).filter(|(_, may_match)| *may_match);
+        let places: Vec<usize> = places.map(|(at, _)| at).collect();
+        let files: Vec<_> = places.iter().map(|at| &self.stored.files[*at]).collect();
         let mut named: HashSet<&str> =
             filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
         let projected =
@@ -115,8 +121,9 @@ impl StoredParquet {
             };
             columns.iter().map(of_column).collect()
         };
-        let told = files.iter().enumerate();
-        told.map(|(row, file)| self.partitioned_file(file, statistics(row))).collect()
+        let told = places.iter().zip(files).enumerate();
+        told.map(|(row, (at, file))| Ok((*at, self.partitioned_file(file, statistics(row))?)))
+            .collect()
     }
 }
 
@@ -199,13 +206,19 @@ impl TableProvider for StoredParquet {
             ..TableParquetOptions::default()
         };
         options.global.pushdown_filters = true;
+        let (places, files): (Vec<usize>, Vec<PartitionedFile>) =
+            self.files(state, projection, filters)?.into_iter().unzip();
+        if self.verifies {
+            verify(&self.store, &self.stored, &places).await?;
+        }
         let cache = runtime.cache_manager.get_file_metadata_cache();
         let reader = CachedParquetFileReaderFactory::new(self.store.readable(), cache);
+        let locations = files.iter().map(|file| file.object_meta.location.clone()).zip(places);
+        let reader = CheckedReaders::new(reader, Arc::clone(&self.stored), locations.collect());
         let source = ParquetSource::new(self.scanned.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(reader));
 
-        let files = self.files(state, projection, filters)?;
         let all: Vec<usize> = match projection {
             Some(columns) => columns.iter().map(|i| self.places[*i]).collect(),
             None => self.places.clone(),

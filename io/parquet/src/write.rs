@@ -18,6 +18,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 
 use crate::ParquetOptions;
+use crate::encoding::Look;
 use crate::file::{FileTarget, FileWriter};
 use crate::gather::Gather;
 use crate::hive::HiveColumns;
@@ -29,8 +30,6 @@ pub(crate) struct Layout {
     pub(crate) hive: Option<HiveColumns>,
     pub(crate) table_schema: SchemaRef,
     pub(crate) target_file_bytes: u64,
-    /// Whether columns may have dictionaries.
-    pub(crate) dictionary: bool,
 }
 
 /// Writes all partitions of `plan`; the files are sorted by path.
@@ -133,16 +132,22 @@ async fn write_stream(
 ) -> Result<Vec<StoredFile>> {
     let mut files = Vec::new();
     let mut current: Option<FileWriter> = None;
+    let mut target = layout.file.clone();
+    let mut has_looked = false;
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(Error::query)?;
         if batch.num_rows() == 0 {
             continue;
         }
+        if !has_looked && let Some(look) = Look::at(&batch) {
+            target.properties = look.suited(&target.properties, None);
+        }
+        has_looked = true;
         let mut writer = if let Some(writer) = current.take() {
             writer
         } else {
             let name = format!("{partition:04}-{:04}.parquet", files.len());
-            FileWriter::new(&layout.file, HivePath::default(), &name)?
+            FileWriter::new(&target, HivePath::default(), &name)?
         };
         writer.write(&batch).await?;
         if writer.size_bytes() >= layout.target_file_bytes {

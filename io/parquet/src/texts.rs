@@ -1,0 +1,69 @@
+//! Statistics of texts of which the encoder takes none: a batch at a time, which is several times faster.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{max_string, max_string_view, min_string, min_string_view};
+use arrow::datatypes::{DataType, Schema};
+use arrowsmith_io_manager::ColumnStatistics;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+/// The texts of a file that are looked at, each with what was seen.
+#[derive(Debug)]
+pub(crate) struct Texts(Vec<(usize, Seen)>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    nulls: u64,
+    least: Option<String>,
+    greatest: Option<String>,
+}
+
+impl Texts {
+    pub(crate) fn new(schema: &Schema, properties: &WriterProperties) -> Self {
+        let fields = schema.fields().iter().enumerate();
+        let untold = fields.filter(|(_, field)| {
+            let path = ColumnPath::from(vec![field.name().clone()]);
+            let is_text = matches!(
+                field.data_type(),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+            );
+            is_text && properties.statistics_enabled(&path) == EnabledStatistics::None
+        });
+        Self(untold.map(|(at, _)| (at, Seen::default())).collect())
+    }
+
+    pub(crate) fn look(&mut self, batch: &RecordBatch) {
+        for (at, seen) in &mut self.0 {
+            let column = batch.column(*at);
+            seen.nulls += column.null_count() as u64;
+            let Some((least, greatest)) = extremes(column) else { continue };
+            if seen.least.as_deref().is_none_or(|known| least < known) {
+                seen.least = Some(least.to_owned());
+            }
+            if seen.greatest.as_deref().is_none_or(|known| greatest > known) {
+                seen.greatest = Some(greatest.to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn statistics(self, schema: &Schema) -> Vec<(String, ColumnStatistics)> {
+        let told = self.0.into_iter().map(|(at, seen)| {
+            let null_count = Some(seen.nulls);
+            let statistics = ColumnStatistics { null_count, min: seen.least, max: seen.greatest };
+            (schema.field(at).name().clone(), statistics)
+        });
+        told.collect()
+    }
+}
+
+/// The least and the greatest text of a column; none if all are null.
+fn extremes(column: &ArrayRef) -> Option<(&str, &str)> {
+    if let Some(texts) = column.as_string_view_opt() {
+        return Some((min_string_view(texts)?, max_string_view(texts)?));
+    }
+    if let Some(texts) = column.as_string_opt::<i64>() {
+        return Some((min_string(texts)?, max_string(texts)?));
+    }
+    let texts = column.as_string_opt::<i32>()?;
+    Some((min_string(texts)?, max_string(texts)?))
+}
