@@ -7,18 +7,14 @@ use std::sync::Arc;
 use arrowsmith_definitions::{LoadOptions, Problems, Repository, Resolved};
 use arrowsmith_instance::{Instance, RunId};
 use arrowsmith_io_manager::IoManager;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
-use datafusion::prelude::SessionConfig;
+use datafusion::execution::{SessionState, TaskContext};
 use tokio::sync::Semaphore;
 
 use crate::fresh::Scanned;
 use crate::memory::{default_memory_bytes, queries_share};
+use crate::session::session;
 use crate::{Clock, Error, Result, RunLogs, SystemClock, open_io_managers};
 
-/// How many consumers of memory are named when it is exhausted.
-const TOP_CONSUMERS: usize = 5;
 /// Stack of the thread on which a repository is checked: the planner recurses with the query.
 const CHECK_STACK_BYTES: usize = 64 * 1024 * 1024;
 
@@ -189,20 +185,4 @@ fn check_loaded(repository: &Repository, home: &Path) -> Result<Resolved, Proble
     let mut problems = Problems(problems);
     problems.sort();
     Err(problems)
-}
-
-fn session(memory_bytes: usize) -> datafusion::error::Result<SessionState> {
-    let consumers =
-        std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), consumers);
-    let runtime: RuntimeEnv = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build()?;
-    let mut config = SessionConfig::new().with_information_schema(false);
-    let options = config.options_mut();
-    options.execution.parquet.pushdown_filters = true;
-    options.sql_parser.collect_spans = true;
-    Ok(SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(Arc::new(runtime))
-        .with_default_features()
-        .build())
 }

@@ -45,6 +45,7 @@ mod progress;
 mod queue;
 mod record;
 mod rollback;
+mod session;
 mod states;
 mod storage_bench;
 mod system;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrowsmith_io_manager::Version;
+use arrowsmith_io_manager::{ErrorKind, Version};
 
-use crate::database::{changes, open};
+use crate::database::{DatabaseWriter, changes, open};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::memory::Memory;
 use crate::operations::OperationsReader;
 use crate::request::{Reply, Request};
@@ -14,11 +16,16 @@ use crate::settings::DatabaseSettings;
 use crate::storage::Reader;
 use crate::writer::Writer;
 use crate::{
-    BackfillId, BackfillRecord, BackfillStatus, DigestRecord, EndAttempt, EndRun, EndStep, Error,
-    EventRecord, Materialization, NewAttempt, NewRun, NewVersion, OutputRecord, PartitionPointer,
-    PartitionTotals, Pointer, Provenance, Publish, Published, ReplaceSteps, Result, RunId,
-    RunRecord, RunStatus, StepRecord, StoredVersion, Tell, TimeMicros, VersionSummary,
+    AttemptStatus, BackfillId, BackfillRecord, BackfillStatus, DigestRecord, EndAttempt, EndRun,
+    EndStep, Error, EventRecord, Materialization, NewAttempt, NewRun, NewVersion, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, Provenance, Publish, Published, Refusal,
+    ReplaceSteps, Result, RunId, RunRecord, RunStatus, StepRecord, StoredVersion, Tell, TimeMicros,
+    VersionSummary,
 };
+
+/// How long a database that does not answer is left alone before it is asked again.
+const WAITS: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(2)];
 
 /// One instance: runs, events and the catalog. Clones share what is kept.
 #[derive(Debug, Clone)]
@@ -42,6 +49,18 @@ impl Instance {
     /// `Home` if the directory cannot be used, `Unreachable` if the database cannot, `Newer` if a
     /// later version has written it.
     pub async fn open(home: &Path) -> Result<Self> {
+        Self::open_with(home, Writer::spawn).await
+    }
+
+    /// The same, with something that is told of every transaction and may fail it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_interrupted(home: &Path, by: Arc<dyn Interrupt>) -> Result<Self> {
+        Self::open_with(home, |inner| Writer::spawn(Interrupted { inner, by })).await
+    }
+
+    async fn open_with(home: &Path, spawn: impl FnOnce(DatabaseWriter) -> Writer) -> Result<Self> {
         let refuse =
             |e: std::io::Error| Error::Home { path: home.to_owned(), reason: e.to_string() };
         std::fs::create_dir_all(home.join("logs")).map_err(refuse)?;
@@ -51,7 +70,7 @@ impl Instance {
         let home = Some(home.to_owned());
         let reader = Arc::new(reader);
         let operations = Some(Arc::clone(&reader) as Arc<dyn OperationsReader>);
-        Ok(Self { home, database, writer: Writer::spawn(writer), reader, operations })
+        Ok(Self { home, database, writer: spawn(writer), reader, operations })
     }
 
     /// How often the instance of a home directory was written to, without opening it; `None` if there
@@ -115,8 +134,13 @@ impl Instance {
     }
 
     /// Makes sealed versions current, if the attempt may still do so.
+    ///
+    /// If the outcome is not known, the attempt's own row tells: an attempt publishes once.
     pub async fn publish(&self, publish: Publish) -> Result<Published> {
-        match self.writer.send(Request::Publish(Box::new(publish))).await? {
+        match self.send_again(Request::Publish(Box::new(publish))).await? {
+            Reply::Published(Published::No(Refusal::NotRunning(AttemptStatus::Success))) => {
+                Ok(Published::Yes)
+            }
             Reply::Published(published) => Ok(published),
             _ => Err(Error::Closed),
         }
@@ -124,12 +148,12 @@ impl Instance {
 
     /// Ends an attempt that does not publish.
     pub async fn end_attempt(&self, end: EndAttempt) -> Result<()> {
-        self.done(Request::EndAttempt(end)).await
+        self.send_again(Request::EndAttempt(end)).await.map(|_| ())
     }
 
     /// Ends steps that had no attempt.
     pub async fn end_steps(&self, ends: Vec<EndStep>) -> Result<()> {
-        self.done(Request::EndSteps(ends)).await
+        self.send_again(Request::EndSteps(ends)).await.map(|_| ())
     }
 
     /// Puts the steps of a dynamic output in the place of those that stood for them.
@@ -144,7 +168,7 @@ impl Instance {
 
     /// Ends a run, and with it whatever of it still counts as running.
     pub async fn end_run(&self, end: EndRun) -> Result<()> {
-        self.done(Request::EndRun(end)).await
+        self.send_again(Request::EndRun(end)).await.map(|_| ())
     }
 
     /// Says that the files of versions are about to be removed, so that nothing points to them any
@@ -169,6 +193,20 @@ impl Instance {
             Reply::Restored(count) => Ok(count),
             _ => Err(Error::Closed),
         }
+    }
+
+    /// Sends a request that changes nothing when it was carried out before, until there is an
+    /// answer, a few times at most.
+    async fn send_again(&self, request: Request) -> Result<Reply> {
+        for wait in WAITS {
+            match self.writer.send(request.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                answer => return answer,
+            }
+            #[expect(clippy::disallowed_methods, reason = "the database is waited for, no time")]
+            tokio::time::sleep(wait).await;
+        }
+        self.writer.send(request).await
     }
 
     async fn done(&self, request: Request) -> Result<()> {

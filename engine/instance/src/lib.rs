@@ -19,6 +19,7 @@ mod database;
 mod error;
 mod event;
 mod instance;
+mod interrupt;
 mod memory;
 mod operate;
 mod operations;
@@ -34,6 +35,7 @@ pub use browse::{CheckRow, RunFilter, StepEnd, StoredBytes, VersionRow};
 pub use error::{Error, Result};
 pub use event::{Event, EventRecord};
 pub use instance::Instance;
+pub use interrupt::Interrupt;
 pub use operate::{
     Again, Counts, Evaluation, EvaluationNode, EvaluationRecord, FailedRun, Forget,
     FreshnessChange, Happening, Heartbeat, InstigatorRecord, Launch, Lead, Leader, LiveRun,

@@ -1,0 +1,57 @@
+//! The session in which steps plan and execute: its memory, its options and its optimizer.
+
+mod join_filters;
+mod semi_join;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+
+use join_filters::SelectiveJoinFilters;
+use semi_join::PushDownSemiJoin;
+
+/// How many consumers of memory are named when it is exhausted.
+const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
+/// The rule of DataFusion before which semi joins go down, so that filters follow them.
+const FILTERS_GO_DOWN: &str = "push_down_filter";
+
+/// A session whose queries together have so many bytes.
+pub(crate) fn session(memory_bytes: usize) -> Result<SessionState> {
+    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), TOP_CONSUMERS);
+    let runtime: RuntimeEnv = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build()?;
+    let mut config = SessionConfig::new().with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = true;
+    options.sql_parser.collect_spans = true;
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::new(runtime))
+        .with_default_features()
+        .with_optimizer_rules(rules())
+        .with_physical_optimizer_rules(physical_rules())
+        .build())
+}
+
+fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == FILTERS_GO_DOWN);
+    rules.insert(at.unwrap_or(rules.len()), Arc::new(PushDownSemiJoin));
+    rules
+}
+
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let selective = SelectiveJoinFilters::new();
+    let mut rules = PhysicalOptimizer::new().rules;
+    if let Some(at) = rules.iter().rposition(|rule| rule.name() == selective.name()) {
+        rules[at] = Arc::new(selective);
+    }
+    rules
+}
