@@ -32,7 +32,7 @@ use object_store::{
 use crate::support::folder;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     /// The call fails and has done nothing.
     Before,
     /// The call fails and has done its work.
@@ -41,28 +41,36 @@ enum Fault {
     Stall,
     /// What is read is cut off.
     Short,
+    /// The process is gone before the call does anything.
+    CrashBefore,
+    /// The process is gone when the call has done its work, before anybody hears of it.
+    CrashAfter,
 }
 
 const FAULTS: [Fault; 4] = [Fault::Before, Fault::After, Fault::Stall, Fault::Short];
 
 /// Which call fails, counted from zero, and how.
 #[derive(Debug, Default)]
-struct Plan {
-    calls: AtomicUsize,
+pub(crate) struct Plan {
+    pub(crate) calls: AtomicUsize,
     fault: Mutex<Option<(usize, Fault)>>,
 }
 
 impl Plan {
-    fn set(&self, fault: Option<(usize, Fault)>) {
+    pub(crate) fn set(&self, fault: Option<(usize, Fault)>) {
         self.calls.store(0, Ordering::SeqCst);
         *self.fault.lock().expect("a plan") = fault;
     }
 
     /// Counts a call; says how it fails, if it does.
-    fn next(&self) -> Option<Fault> {
+    pub(crate) fn next(&self) -> Option<Fault> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         let fault = *self.fault.lock().expect("a plan");
-        fault.filter(|(at, _)| *at == call).map(|(_, fault)| fault)
+        let fault = fault.filter(|(at, _)| *at == call).map(|(_, fault)| fault);
+        if fault == Some(Fault::CrashBefore) {
+            std::process::abort();
+        }
+        fault
     }
 
     async fn around<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -74,6 +82,10 @@ impl Plan {
                 Err(broken())
             }
             Some(Fault::Stall) => std::future::pending().await,
+            Some(Fault::CrashBefore | Fault::CrashAfter) => {
+                drop(work.await);
+                std::process::abort()
+            }
         }
     }
 }
@@ -84,9 +96,9 @@ fn broken() -> object_store::Error {
 }
 
 #[derive(Debug)]
-struct Faulty {
-    inner: Arc<dyn ObjectStore>,
-    plan: Arc<Plan>,
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn ObjectStore>,
+    pub(crate) plan: Arc<Plan>,
 }
 
 impl fmt::Display for Faulty {
@@ -115,6 +127,7 @@ impl ObjectStore for Faulty {
         match fault {
             Some(Fault::Before | Fault::After) => return Err(broken()),
             Some(Fault::Stall) => return std::future::pending().await,
+            Some(Fault::CrashBefore | Fault::CrashAfter) => std::process::abort(),
             Some(Fault::Short) | None => {}
         }
         let result = self.inner.get_opts(from, options).await?;
@@ -137,6 +150,7 @@ impl ObjectStore for Faulty {
                 let found = self.inner.get_ranges(from, ranges).await?;
                 Ok(found.into_iter().map(|bytes| bytes.slice(..bytes.len() / 2)).collect())
             }
+            Some(Fault::CrashBefore | Fault::CrashAfter) => std::process::abort(),
             None => self.inner.get_ranges(from, ranges).await,
         }
     }
