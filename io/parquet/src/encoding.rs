@@ -197,7 +197,7 @@ mod tests {
         let rows = 0..4096_i32;
         let flags = rows.clone().map(|_| Some(["A", "N", "R"][random.usize(..3)]));
         let flags: ArrayRef = Arc::new(flags.collect::<StringArray>());
-        let texts = rows.clone().map(|row| Some(format!("text {}", row * 2_654_435 % 9973)));
+        let texts = rows.clone().map(|row| Some(format!("text {}", row * 4001 % 9973)));
         let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
         let keys: ArrayRef =
             Arc::new(rows.clone().map(|row| i64::from(row / 4)).collect::<Int64Array>());
