@@ -137,7 +137,7 @@ impl Instance {
     ///
     /// If the outcome is not known, the attempt's own row tells: an attempt publishes once.
     pub async fn publish(&self, publish: Publish) -> Result<Published> {
-        match self.send_again(Request::Publish(Box::new(publish))).await? {
+        match self.send_again(Request::Publish(Arc::new(publish))).await? {
             Reply::Published(Published::No(Refusal::NotRunning(AttemptStatus::Success))) => {
                 Ok(Published::Yes)
             }

@@ -324,7 +324,7 @@ pub(crate) enum Request {
     StartRun(NewRun),
     Renew { run_id: RunId, lease_until: TimeMicros },
     Begin(Vec<NewAttempt>),
-    Publish(Box<Publish>),
+    Publish(Arc<Publish>),
     EndAttempt(EndAttempt),
     EndSteps(Vec<EndStep>),
     ReplaceSteps(ReplaceSteps),

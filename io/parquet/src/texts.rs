@@ -7,6 +7,10 @@ use arrowsmith_io_manager::ColumnStatistics;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+/// Longer texts are left out of a manifest, as the encoder leaves them out of a footer: they may be
+/// documents.
+const LENGTH_MAX: usize = 64;
+
 /// The texts of a file that are looked at, each with what was seen.
 #[derive(Debug)]
 pub(crate) struct Texts(Vec<(usize, Seen)>);
@@ -48,8 +52,12 @@ impl Texts {
 
     pub(crate) fn statistics(self, schema: &Schema) -> Vec<(String, ColumnStatistics)> {
         let told = self.0.into_iter().map(|(at, seen)| {
-            let null_count = Some(seen.nulls);
-            let statistics = ColumnStatistics { null_count, min: seen.least, max: seen.greatest };
+            let short = |text: Option<String>| text.filter(|text| text.len() <= LENGTH_MAX);
+            let statistics = ColumnStatistics {
+                null_count: Some(seen.nulls),
+                min: short(seen.least),
+                max: short(seen.greatest),
+            };
             (schema.field(at).name().clone(), statistics)
         });
         told.collect()
@@ -66,4 +74,41 @@ fn extremes(column: &ArrayRef) -> Option<(&str, &str)> {
     }
     let texts = column.as_string_opt::<i32>()?;
     Some((min_string(texts)?, max_string(texts)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray, StringViewArray};
+
+    use super::*;
+
+    /// Nulls, and the extremes of all batches; documents are not told.
+    #[test]
+    fn a_file_tells_of_its_texts_what_is_short() {
+        let document = "z".repeat(LENGTH_MAX + 1);
+        let batch = |words: [Option<&str>; 3]| {
+            let views: ArrayRef = Arc::new(StringViewArray::from(words.to_vec()));
+            let texts = [Some(document.as_str()), words[1], None];
+            let texts: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+            RecordBatch::try_from_iter([("views", views), ("texts", texts)]).expect("a batch")
+        };
+        let batches = [batch([Some("b"), Some("d"), None]), batch([Some("c"), Some("a"), None])];
+        let none = EnabledStatistics::None;
+        let properties = WriterProperties::builder().set_statistics_enabled(none).build();
+        let schema = batches[0].schema();
+        let mut texts = Texts::new(&schema, &properties);
+        for batch in &batches {
+            texts.look(batch);
+        }
+        let told = |max: Option<&str>| ColumnStatistics {
+            null_count: Some(2),
+            min: Some("a".to_owned()),
+            max: max.map(str::to_owned),
+        };
+        let expected = [("views", told(Some("d"))), ("texts", told(None))];
+        let expected = expected.map(|(name, told)| (name.to_owned(), told));
+        assert_eq!(texts.statistics(&schema), expected);
+    }
 }
