@@ -28,6 +28,7 @@ mod own_io_manager;
 mod partitioned;
 mod partitions;
 mod postgres;
+mod power;
 mod python;
 mod queue;
 mod random_graphs;

@@ -46,6 +46,13 @@ impl Project {
         project
     }
 
+    /// The same in a folder of its own within another.
+    pub(crate) fn within(parent: &Path, fixture: &str) -> Self {
+        let project = Self { folder: TempDir::new_in(parent).expect("a temporary folder") };
+        project.add(fixture);
+        project
+    }
+
     /// More files.
     pub(crate) fn add(&self, fixture: &str) {
         let mut current: Option<(&str, String)> = None;
