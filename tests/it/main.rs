@@ -21,6 +21,7 @@ mod interop;
 mod io_managers;
 mod jobs;
 mod lineage;
+mod memory;
 mod monitoring;
 mod operate;
 mod ops;

@@ -32,6 +32,8 @@ pub(crate) struct AttemptInput {
     pub(crate) version: Version,
     pub(crate) input_versions: BTreeMap<String, Version>,
     pub(crate) counters: Arc<Counters>,
+    /// Whether it is to need little memory.
+    pub(crate) frugal: bool,
 }
 
 /// Sealed outputs that wait to be published.
@@ -184,9 +186,10 @@ async fn write(
         _ => plan,
     };
     let scans = resolved.map_or(&[][..], |of| engine.scanned.of(&engine.resolved, &of.asset.key));
-    let scanned = WrittenDigests::new(&engine.session, scans, &plan.schema()).map(Arc::new);
+    let scanned = WrittenDigests::new(&engine.session.state, scans, &plan.schema()).map(Arc::new);
     let watched = watch(plan, Arc::clone(&input.counters), Arc::clone(&rows), scanned.clone());
-    let stored = manager.write(Arc::new(watched), Arc::clone(&engine.task), target).await?;
+    let task = Arc::clone(&engine.session_of(input.frugal).task);
+    let stored = manager.write(Arc::new(watched), task, target).await?;
     let stored = Arc::new(stored);
     let Some(resolved) = resolved else {
         return Ok(Sealed { stored, checks: Vec::new(), digests: Vec::new() });

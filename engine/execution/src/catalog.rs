@@ -144,7 +144,7 @@ impl Engine {
     ) -> Result<Arc<dyn TableProvider>> {
         let failed = |source| Error::Source { asset: key.to_string(), source };
         match &self.resolved.assets[key].asset.body {
-            Body::Computed(compute) => compute.view(inputs, &self.session).map_err(failed),
+            Body::Computed(compute) => compute.view(inputs, &self.session.state).map_err(failed),
             _ => Err(failed("it is no view".into())),
         }
     }
@@ -164,7 +164,7 @@ impl Engine {
         let is_it = |record: &&OutputRecord| record.step_key == step && record.output == output;
         let record = emitted.iter().find(is_it).ok_or_else(missing)?;
         let table = self.emitted(record, None).await?.ok_or_else(missing)?;
-        let context = ComputeContext::new(StepInfo::default(), Arc::clone(&self.session))
+        let context = ComputeContext::new(StepInfo::default(), Arc::clone(&self.session.state))
             .with_inputs(vec![BoundInput::new(output, step, table)]);
         let failed = |source| Error::Source { asset: format!("{step}.{output}"), source };
         context.load(output).await.map_err(failed)

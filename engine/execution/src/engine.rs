@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrowsmith_definitions::{LoadOptions, Problems, Repository, Resolved};
 use arrowsmith_instance::{Instance, RunId};
 use arrowsmith_io_manager::IoManager;
-use datafusion::execution::{SessionState, TaskContext};
+use datafusion::execution::SessionState;
 use tokio::sync::Semaphore;
 
 use crate::fresh::Scanned;
 use crate::memory::{default_memory_bytes, queries_share};
-use crate::session::session;
+use crate::session::Session;
 use crate::{Clock, Error, Result, RunLogs, SystemClock, open_io_managers};
 
 /// Stack of the thread on which a repository is checked: the planner recurses with the query.
@@ -29,8 +29,9 @@ pub struct Engine {
     pub environment: String,
     /// Runs that were found dead when the engine was opened, and are ended now.
     pub recovered: Vec<RunId>,
-    pub(crate) session: Arc<SessionState>,
-    pub(crate) task: Arc<TaskContext>,
+    pub(crate) session: Session,
+    /// For steps for which there was not enough memory; made when the first one needs it.
+    frugal: OnceLock<Session>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: arrowsmith_definitions::Limits,
     pub(crate) logs: RunLogs,
@@ -113,7 +114,7 @@ impl Engine {
         {
             memory = memory.min(queries_share(limit));
         }
-        let session = Arc::new(session(memory).map_err(|source| Error::Session { source })?);
+        let session = Session::with_memory(memory).map_err(|source| Error::Session { source })?;
         let instance = match options.instance {
             Some(instance) => instance,
             None => Instance::open(home).await.map_err(Error::from)?,
@@ -128,8 +129,8 @@ impl Engine {
             instance,
             environment: options.environment,
             recovered,
-            task: session.task_ctx(),
             session,
+            frugal: OnceLock::new(),
             clock: options.clock,
             limits,
             logs: options.logs,
@@ -159,7 +160,12 @@ impl Engine {
 
     /// The session in which steps plan and execute; its memory is shared by all of them.
     pub fn session(&self) -> &Arc<SessionState> {
-        &self.session
+        &self.session.state
+    }
+
+    /// The session of an attempt.
+    pub(crate) fn session_of(&self, frugal: bool) -> &Session {
+        if frugal { self.frugal.get_or_init(|| self.session.frugal()) } else { &self.session }
     }
 }
 

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use arrowsmith_definitions::{BoxError, Diagnostic, SelectionError};
 use arrowsmith_io_manager::ErrorKind;
+use datafusion::error::DataFusionError;
 
 /// The result of an engine operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -51,7 +52,7 @@ pub enum Error {
     Session {
         /// DataFusion's error.
         #[source]
-        source: datafusion::error::DataFusionError,
+        source: DataFusionError,
     },
     /// The home could not be made.
     #[error("the home of the run could not be made")]
@@ -212,6 +213,20 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What was told when the pool of memory that queries share had not enough for one, if that is why.
+pub(crate) fn out_of_memory(error: &(dyn StdError + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(query) = error.downcast_ref::<DataFusionError>()
+            && let root @ DataFusionError::ResourcesExhausted(_) = query.find_root()
+        {
+            return Some(first_line(&root.to_string()));
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn first_line(text: &str) -> String {

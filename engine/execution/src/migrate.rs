@@ -264,12 +264,12 @@ impl Engine {
                 _ => UnionExec::try_new(plans)?,
             }
         };
-        let stored = manager.write(plan, Arc::clone(&self.task), &target).await?;
+        let stored = manager.write(plan, Arc::clone(&self.session.task), &target).await?;
         let stored = Arc::new(stored);
         let copy = manager.provider(&stored)?;
         let schema = table.schema();
-        if digest_of(&self.session, table, &schema).await?
-            != digest_of(&self.session, copy, &schema).await?
+        if digest_of(&self.session.state, table, &schema).await?
+            != digest_of(&self.session.state, copy, &schema).await?
         {
             return Err("the copy does not have the rows that were read".into());
         }
@@ -282,7 +282,8 @@ impl Engine {
         table: Arc<dyn TableProvider>,
         partition: Option<u32>,
     ) -> Result<Arc<dyn ExecutionPlan>, BoxError> {
-        let frame = SessionContext::new_with_state((*self.session).clone()).read_table(table)?;
+        let frame =
+            SessionContext::new_with_state((*self.session.state).clone()).read_table(table)?;
         let frame = match partition {
             Some(index) => frame.with_column(POSITION, lit(index))?,
             None => frame,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -23,8 +23,43 @@ const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zer
 /// The rule of DataFusion before which semi joins go down, so that filters follow them.
 const FILTERS_GO_DOWN: &str = "push_down_filter";
 
-/// A session whose queries together have so many bytes.
-pub(crate) fn session(memory_bytes: usize) -> Result<SessionState> {
+/// Where sorts of a frugal session spill: what they keep for merging, in bytes.
+const FRUGAL_SORT_BYTES: usize = 1024 * 1024;
+/// With one partition DataFusion joins by hash whatever it is asked for.
+const FRUGAL_PARTITIONS: usize = 2;
+const FRUGAL_ROWS: usize = 1024;
+
+/// In what a step plans and executes.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) state: Arc<SessionState>,
+    pub(crate) task: Arc<TaskContext>,
+}
+
+impl Session {
+    fn new(state: SessionState) -> Self {
+        Self { task: state.task_ctx(), state: Arc::new(state) }
+    }
+
+    /// A session whose queries together have so many bytes.
+    pub(crate) fn with_memory(memory_bytes: usize) -> Result<Self> {
+        state(memory_bytes).map(Self::new)
+    }
+
+    /// The same memory for queries that need little of it and take longer: everything that holds
+    /// many rows can spill, since joins sort, and sorts and batches are small.
+    pub(crate) fn frugal(&self) -> Self {
+        let mut config = self.state.config().clone().with_target_partitions(FRUGAL_PARTITIONS);
+        config = config.with_batch_size(FRUGAL_ROWS);
+        let options = config.options_mut();
+        options.execution.sort_spill_reservation_bytes = FRUGAL_SORT_BYTES;
+        options.optimizer.prefer_hash_join = false;
+        let builder = SessionStateBuilder::new_from_existing((*self.state).clone());
+        Self::new(builder.with_config(config).build())
+    }
+}
+
+fn state(memory_bytes: usize) -> Result<SessionState> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), TOP_CONSUMERS);
     let runtime: RuntimeEnv = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build()?;
     let mut config = SessionConfig::new().with_information_schema(false);

@@ -107,7 +107,8 @@ impl Engine {
             target.options.clone_from(&way.options);
             usage::reset_peak();
             let (began, cpu_before) = (self.clock.now(), usage::cpu_seconds());
-            let written = way.manager.write(rows.plan()?, Arc::clone(&self.task), &target).await?;
+            let written =
+                way.manager.write(rows.plan()?, Arc::clone(&self.session.task), &target).await?;
             let took = seconds(self.clock.now() - began);
             stored = Some(written);
             if repeat > 0 {
@@ -124,7 +125,7 @@ impl Engine {
             for repeat in 0..=repeats {
                 let began = self.clock.now();
                 let table = way.manager.provider(&stored)?;
-                let frame = SessionContext::new_with_state((*self.session).clone());
+                let frame = SessionContext::new_with_state((*self.session.state).clone());
                 let frame = questions.ask(question, frame.read_table(table)?)?;
                 answer(frame).await?;
                 if repeat > 0 {
@@ -133,7 +134,7 @@ impl Engine {
             }
             reads.insert(question, Seconds::of(times));
         }
-        let is_equal = rows.is_equal(&self.session, way.manager.provider(&stored)?).await?;
+        let is_equal = rows.is_equal(&self.session.state, way.manager.provider(&stored)?).await?;
         let (files, stored_bytes) = (stored.files.len(), stored.size_bytes);
         remove(&*way.manager, &stored).await?;
         let write = Seconds::of(writes);

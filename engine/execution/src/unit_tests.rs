@@ -83,9 +83,10 @@ impl Engine {
             assets: vec![test.asset.clone()],
             ..StepInfo::default()
         };
-        let context = ComputeContext::new(info, Arc::clone(&self.session)).with_inputs(inputs);
+        let context =
+            ComputeContext::new(info, Arc::clone(&self.session.state)).with_inputs(inputs);
         let plan = compute.compute(context).await?;
-        Ok(collect(plan, Arc::clone(&self.task)).await?)
+        Ok(collect(plan, Arc::clone(&self.session.task)).await?)
     }
 }
 

@@ -288,7 +288,13 @@ impl Run {
     }
 
     /// What a step works with, before its inputs are there.
-    pub(super) fn context(&self, step: &Step, attempt: u32, started_at: i64) -> ComputeContext {
+    pub(super) fn context(
+        &self,
+        step: &Step,
+        attempt: u32,
+        started_at: i64,
+        frugal: bool,
+    ) -> ComputeContext {
         let node = &step.node;
         let info = StepInfo {
             run_id: self.run_id.to_string(),
@@ -306,7 +312,7 @@ impl Run {
             canceled: Arc::clone(&self.canceled),
             history: Arc::clone(&self.history),
             partitions: node.partitions.clone(),
-            ..ComputeContext::new(info, Arc::clone(&self.engine.session))
+            ..ComputeContext::new(info, Arc::clone(&self.engine.session_of(frugal).state))
         }
     }
 }

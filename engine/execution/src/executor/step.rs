@@ -21,7 +21,7 @@ use super::run::Run;
 use crate::attempt::{AttemptInput, Written, attempt};
 use crate::catalog::Part;
 use crate::checks::Evaluated;
-use crate::error::chain;
+use crate::error::{chain, out_of_memory};
 use crate::panics::caught;
 use crate::pools::PoolSlot;
 use crate::{Counters, Progress, Step};
@@ -74,8 +74,13 @@ pub(super) struct Failed {
 
 pub(super) enum Hint {
     AsThePolicySays,
+    /// There was not enough memory; whoever needs less may have enough.
+    NeedsLessMemory,
     Never,
-    Requested { max_retries: u32, wait: Duration },
+    Requested {
+        max_retries: u32,
+        wait: Duration,
+    },
 }
 
 impl From<String> for Failed {
@@ -91,6 +96,12 @@ impl From<BoxError> for Failed {
             Hint::Requested { max_retries: requested.max_retries, wait }
         } else if error.is::<PermanentFailure>() {
             Hint::Never
+        } else if let Some(told) = out_of_memory(&*error) {
+            let error = format!(
+                "there was not enough memory; `memory_limit` in `[run]` says how much all queries \
+                 may have together: {told}"
+            );
+            return Self { error, hint: Hint::NeedsLessMemory };
         } else {
             Hint::AsThePolicySays
         };
@@ -104,6 +115,8 @@ pub(super) struct Work {
     pub(super) step: Arc<Step>,
     pub(super) at: usize,
     pub(super) number: u32,
+    /// Whether it is to need little memory, after an attempt that had not enough.
+    pub(super) frugal: bool,
     pub(super) begun: Begun,
     pub(super) started_at: TimeMicros,
     pub(super) input_versions: BTreeMap<String, Version>,
@@ -125,7 +138,7 @@ pub(super) async fn run_step(
     begun: Option<Begun>,
 ) -> StepEnd {
     let step = run.step(at);
-    let mut number = 1;
+    let (mut number, mut frugal) = (1, false);
     let mut begun = begun;
     let mut held = Some(held);
     loop {
@@ -144,6 +157,7 @@ pub(super) async fn run_step(
             step: Arc::clone(&step),
             at,
             number,
+            frugal,
             begun: first,
             started_at,
             input_versions: BTreeMap::new(),
@@ -194,6 +208,7 @@ pub(super) async fn run_step(
         }
         held = hold(&run, &step).await;
         number += 1;
+        frugal |= matches!(failed.hint, Hint::NeedsLessMemory);
     }
 }
 
@@ -297,7 +312,8 @@ impl Work {
         let cancel = self.run.cancel.clone();
         let (run, step, version) =
             (Arc::clone(&self.run), Arc::clone(&self.step), self.begun.version);
-        let context = run.context(&step, self.number, self.started_at);
+        let frugal = self.frugal;
+        let context = run.context(&step, self.number, self.started_at, frugal);
         let (versions, loaded, appends) =
             (&mut self.input_versions, &mut self.loaded, &mut self.appends);
         let (made_of, kept, reused) = (&mut self.provenance, &mut self.kept, &mut self.reused);
@@ -319,7 +335,7 @@ impl Work {
             context = context.with_inputs(bound);
             context.previous = previous_of(&run, &step).await?;
             *appends = context.previous.is_some() && step.node.appends();
-            let input = AttemptInput { context, version, input_versions: found, counters };
+            let input = AttemptInput { context, version, input_versions: found, counters, frugal };
             attempt(&run.engine, &step.node, input).await.map(Some)
         });
         tokio::select! {
@@ -395,7 +411,8 @@ impl Work {
         match hint {
             Hint::Never => None,
             Hint::Requested { max_retries, wait } => (self.number <= *max_retries).then_some(*wait),
-            Hint::AsThePolicySays => {
+            Hint::NeedsLessMemory if !self.frugal => Some(Duration::ZERO),
+            Hint::AsThePolicySays | Hint::NeedsLessMemory => {
                 let policy = self.step.node.policy.retry?;
                 let retries = self.number <= policy.max_retries;
                 retries.then(|| policy.wait(self.number, fastrand::f64()))

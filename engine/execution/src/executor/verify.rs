@@ -273,28 +273,28 @@ async fn compare(
     let stored = Part::new(&made.io_manager, &made.stored, &keys).stored;
     let table = engine.manager(&made.io_manager)?.provider(&stored)?;
     let schema = Arc::clone(stored.schema.arrow());
-    let before = digest_of(&engine.session, Arc::clone(&table), &schema).await?;
+    let before = digest_of(&engine.session.state, Arc::clone(&table), &schema).await?;
     let mut now = Digest::default();
-    let mut stream = execute_stream(plan_of(run, step).await?, Arc::clone(&engine.task))?;
+    let mut stream = execute_stream(plan_of(run, step).await?, Arc::clone(&engine.session.task))?;
     while let Some(batch) = stream.try_next().await? {
         now.add(&without_position(&batch)?)?;
     }
     if before == now {
         return Ok(None);
     }
-    let batches = collect(plan_of(run, step).await?, Arc::clone(&engine.task)).await?;
+    let batches = collect(plan_of(run, step).await?, Arc::clone(&engine.session.task)).await?;
     let batches = batches.iter().map(without_position);
     let batches = batches.collect::<std::result::Result<Vec<_>, _>>()?;
-    if nearly_same(&engine.session, Arc::clone(&table), &batches).await? {
+    if nearly_same(&engine.session.state, Arc::clone(&table), &batches).await? {
         return Ok(None);
     }
-    Ok(Some(differing_rows(&engine.session, table, &batches).await?))
+    Ok(Some(differing_rows(&engine.session.state, table, &batches).await?))
 }
 
 /// The rows that a step computes, with the place of their partition if there are any.
 async fn plan_of(run: &Run, step: &Step) -> std::result::Result<Arc<dyn ExecutionPlan>, BoxError> {
     let inputs = run.inputs(step).await?;
-    let context = run.context(step, 1, run.engine.clock.now()).with_inputs(inputs.bound);
+    let context = run.context(step, 1, run.engine.clock.now(), false).with_inputs(inputs.bound);
     let emitted = step.node.work.run(context).await?.into_emitted();
     let plan = emitted.into_iter().find_map(|emitted| emitted.plan);
     let plan = plan.ok_or("it emitted nothing")?;

@@ -155,5 +155,5 @@ async fn read(
     key: &str,
 ) -> Result<Digest, BoxError> {
     let table = engine.table_of_key(made, key)?;
-    digest_where(&engine.session, table, &scan.columns, &scan.filters).await
+    digest_where(&engine.session.state, table, &scan.columns, &scan.filters).await
 }

@@ -77,7 +77,7 @@ mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionContext;
 
-    use super::super::session;
+    use super::super::state;
 
     const TABLES: [&str; 3] = [
         "create table orders as select v.value as id, v.value % 7 as customer
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_semi_join_goes_to_the_side_that_it_looks_at_and_changes_no_answer() {
-        let ours = SessionContext::new_with_state(session(1 << 30).expect("a session"));
+        let ours = SessionContext::new_with_state(state(1 << 30).expect("a session"));
         let plain = SessionContext::new();
         for (condition, below) in QUERIES {
             for table in TABLES {

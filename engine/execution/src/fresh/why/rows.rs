@@ -42,7 +42,7 @@ impl Engine {
         }
         let schema = tables.first().ok_or("no version")?.schema();
         let table = UnionTable::new(schema, tables);
-        let session = SessionContext::new_with_state((*self.session).clone());
+        let session = SessionContext::new_with_state((*self.session.state).clone());
         let mut frame = session.read_table(Arc::new(table))?;
         for filter in &scan.filters {
             frame = frame.filter(filter.clone())?;
