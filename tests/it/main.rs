@@ -15,6 +15,7 @@ mod execution;
 mod faults;
 mod flights;
 mod fresh;
+mod fuzzed;
 mod in_process;
 mod incremental;
 mod interop;
@@ -41,6 +42,8 @@ mod selection;
 mod sensors;
 mod shared_instance;
 mod support;
+#[path = "../fuzz/targets.rs"]
+mod targets;
 mod telemetry;
 mod templates;
 mod tpch;

@@ -80,9 +80,17 @@ impl<'de> Deserialize<'de> for StoredTable {
                  reads format {FORMAT}"
             )));
         }
+        // A manifest is data: it names nothing outside of the version that it describes.
+        let paths = manifest.files.iter().map(|file| &file.path).chain([&manifest.table]);
+        if let Some(path) = paths.into_iter().find(|path| leads_elsewhere(path)) {
+            return Err(Error::custom(format!("`{path}` is no path below the store")));
+        }
         let bytes = STANDARD.decode(&manifest.schema_ipc).map_err(Error::custom)?;
         let message = root_as_schema(&bytes).map_err(Error::custom)?;
-        let schema = TableSchema::new(fb_to_schema(message).into());
+        // Of types that are not there, or lack a part, arrow has no error but a panic.
+        let decoded = std::panic::catch_unwind(|| fb_to_schema(message));
+        let decoded = decoded.map_err(|_| Error::custom("`schema_ipc` is no schema"))?;
+        let schema = TableSchema::new(decoded.into());
         Ok(Self {
             manager: manifest.manager,
             store: manifest.store,
@@ -96,5 +104,39 @@ impl<'de> Deserialize<'de> for StoredTable {
             size_bytes: manifest.size_bytes,
             labels: manifest.labels,
         })
+    }
+}
+
+fn leads_elsewhere(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leads_elsewhere;
+    use crate::StoredTable;
+
+    /// A message whose column has a type without its parts: found by mutation of a manifest.
+    #[test]
+    fn a_schema_that_lacks_a_part_is_an_error() {
+        let manifest = serde_json::json!({
+            "format": 1, "manager": "parquet", "store": "/srv", "table": "t",
+            "version": "01a219f0-1774-76e3-86d2-4eabdc60b5a4", "columns": [], "files": [],
+            "row_count": 0, "size_bytes": 0,
+            "schema_ipc": "DAAAAAgACAAAAAQACAAAAAQAAAABAAAAFAAAABAAFAAQAAAADwAEAAAACAAAAAAAGAAAACAAAAAAAAACHA\
+                           AAAAgADAAEAAsACAAAAEAAAAAAAAABAAAAAAEAAABuAAAA",
+        });
+        let error = serde_json::from_value::<StoredTable>(manifest).expect_err("no schema");
+        assert!(error.to_string().contains("schema_ipc"), "{error}");
+    }
+
+    #[test]
+    fn paths_of_a_manifest_stay_below_its_version() {
+        for path in ["../x", "a/../b", "/etc/passwd", "a//b", ".", "", "a/"] {
+            assert!(leads_elsewhere(path), "{path}");
+        }
+        for path in ["0000-0000.parquet", "c=x%2F0/a.parquet", "..x/a", "a..b"] {
+            assert!(!leads_elsewhere(path), "{path}");
+        }
     }
 }

@@ -11,6 +11,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{Code, Diagnostic, Place};
 
+/// Lists and tables within each other in YAML, whose parser takes some 40 KiB of stack for each.
+const DEPTH_MAX: usize = 24;
+
 /// A value and where it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -172,7 +175,8 @@ fn parse_yaml(file: &Arc<Path>, text: &str) -> Result<Entry, Diagnostic> {
     if text.trim().is_empty() {
         return Ok(Entry::empty());
     }
-    let parsed: Result<Spanned<Yaml>, _> = serde_saphyr::from_str(text);
+    let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEPTH_MAX } };
+    let parsed: Result<Spanned<Yaml>, _> = serde_saphyr::from_str_with_options(text, options);
     match parsed {
         Ok(root) => Ok(root.value.located(file, &root.referenced)),
         Err(error) => {
@@ -275,5 +279,27 @@ impl<'de> Visitor<'de> for YamlVisitor {
             table.push(entry);
         }
         Ok(Yaml::Table(table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_before_the_stack_ends() {
+        for (file, text) in [
+            ("config.yaml", "[".repeat(5_000)),
+            ("config.yaml", "a: [".repeat(50)),
+            ("config.yaml", (0..2_000).map(|depth| " ".repeat(depth) + "a:\n").collect()),
+            ("config.json", "[".repeat(30) + &"]".repeat(30)),
+            ("config.toml", format!("a = {}1{}", "[".repeat(5_000), "]".repeat(5_000))),
+            ("config.toml", format!("a = {}", "{ a = ".repeat(5_000))),
+        ] {
+            let problem = Entry::parse(&std::path::Path::new(file).into(), &text).expect_err(file);
+            assert!(problem.place.is_some() && !problem.message.is_empty(), "{problem:?}");
+        }
+        let fits = "[".repeat(20) + &"]".repeat(20);
+        Entry::parse(&std::path::Path::new("config.json").into(), &fits).expect("it is read");
     }
 }
