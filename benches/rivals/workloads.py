@@ -99,7 +99,7 @@ def memory(place):
     source, out, cells = place.tpch(), f'{place.work}/out', []
     for gibibytes in [2, 4, 8]:
         share = gibibytes * 2 / 3 - 0.25
-        limit = f'{PLAIN}\n[execution]\nmemory_limit = "{share:.2f} GiB"'
+        limit = f'{PLAIN}\n[run]\nmemory_limit = "{share:.2f} GiB"'
         cells.append(arrowsmith(place, f'arrowsmith in {gibibytes} GiB', out + '/as_memory', limit, source))
         for tool in ['duckdb', 'polars']:
             command = script(place, 'data', f'pipeline/{tool}_plain.py', source, f'{out}/{tool}', 'zstd')
@@ -171,7 +171,7 @@ def stored(place, source, key):
         open(folder + '/arrowsmith.toml', 'w').write(
             f'[project]\nname = "storage"\n{PLAIN}\n[sources.line]\npath = "{source}"\n')
         left = [k for k in ('part_month', 'part_day', 'part_cat') if k != key]
-        by = '' if key == 'none' else f'/* +++\n[io]\npartition_by = ["{key}"]\n+++ */\n'
+        by = '' if key == 'none' else f'/* +++\npartition_by = ["{key}"]\n+++ */\n'
         open(folder + '/assets/written.sql', 'w').write(f'{by}select * except ({", ".join(left)}) from line\n')
 
     folder = f'{place.work}/out/as_storage'
