@@ -3,7 +3,7 @@
 
     run.py WORKLOAD [--scale 1] [-n 3] [--only NAME,NAME] [--program PATH] [--work FOLDER]
 
-Workloads: pipeline, storage, reads, overhead, unchanged, memory. README.md says what each is. Prints a
+Workloads: pipeline, storage, reads, overhead, unchanged, day, memory. README.md says what each is. Prints a
 Markdown table of medians with their range, and appends every single run to FOLDER/results.jsonl."""
 import argparse, json, os, statistics, sys, time
 import workloads

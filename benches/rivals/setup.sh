@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The rivals at pinned versions, each in an environment of its own (PyPI alone, about 3 GB). setup.sh [FOLDER]
+# The rivals at pinned versions, each in an environment of its own (PyPI alone, about 3 GB), and the program of trivial
+# assets. setup.sh [FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")"
 work="${1:-../../target/rivals}"
@@ -11,3 +12,6 @@ for list in requirements/*.txt; do
   "$work/venvs/$name/bin/pip" install -q --no-deps -r "$list"
   echo "$name: $(wc -l <"$list") packages"
 done
+# The same versions as the program has, and what is built of it already.
+cp ../../Cargo.lock overhead/arrowsmith/Cargo.lock
+CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-../../target}" cargo build --release --manifest-path overhead/arrowsmith/Cargo.toml

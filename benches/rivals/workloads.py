@@ -136,6 +136,48 @@ def unchanged(place):
     return cells
 
 
+DAYS = '/* +++\npartitions = { daily = "1995-01-01", end = "1995-02-01", column = "day" }\n+++ */\n'
+DAY_ASSETS = {
+    'lines': 'select l_shipdate as day, l_orderkey, l_partkey, l_returnflag, l_quantity, l_extendedprice from line'
+             ' where l_shipdate >= cast($partition_start as date) and l_shipdate < cast($partition_end as date)',
+    'by_part': 'select day, l_partkey, sum(l_quantity) as quantity, sum(l_extendedprice) as price from lines'
+               ' group by day, l_partkey',
+    'by_flag': 'select day, l_returnflag, count(*) as n, sum(l_extendedprice) as price from lines'
+               ' group by day, l_returnflag',
+    'shares': 'select p.day, p.l_partkey, p.price / f.price as share from by_part p'
+              ' join (select day, sum(price) as price from by_flag group by day) f using (day)',
+}
+
+
+def day(place):
+    """One more day through four assets that have a partition for each day, of which 30 are there."""
+    tpch, source, out = place.tpch(), f'{place.work}/data/january.parquet', f'{place.work}/out'
+    select = f"select * from '{tpch}/lineitem.parquet' where l_shipdate between date '1995-01-01' and date '1995-01-31'"
+    subprocess.run([place.python('data'), '-c', f'import duckdb; duckdb.sql("""copy ({select}) to \'{source}\'""")'], check=True)
+    made = place.fresh('as_days')
+    os.makedirs(made + '/assets')
+    open(made + '/arrowsmith.toml', 'w').write(f'[project]\nname = "days"\n{SYNCED}\n[sources.line]\npath = "{source}"\n')
+    for name, sql in DAY_ASSETS.items():
+        open(f'{made}/assets/{name}.sql', 'w').write(DAYS + sql + '\n')
+    subprocess.run([place.program, 'materialize', '-q', '-p', '1995-01-01...1995-01-30'], cwd=made, check=True)
+    folder = out + '/as_day'
+
+    def again():
+        # A store is known by where it is, so the project goes and comes back.
+        if not os.path.exists(folder):
+            shutil.copytree(made, folder)
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.copytree(folder, made)
+
+    cells = [Cell('arrowsmith', [place.program, 'materialize', '-q', '-p', '1995-01-31'], again, cwd=made)]
+    for tool, environment in [('duckdb', 'data'), ('dagster', 'dagster')]:
+        command = script(place, environment, f'day/{tool}_day.py', source, f'{out}/{tool}_day')
+        place.fresh(tool + '_day')
+        subprocess.run([*command, '1995-01-30'], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        cells.append(Cell(tool, [*command, '1995-01-31']))
+    return cells
+
+
 def trivial_project(place, name, count):
     folder = place.fresh(name)
     os.makedirs(folder + '/assets')
@@ -204,14 +246,20 @@ def reads(place):
 
 
 def overhead(place):
-    """Assets that cost nothing, of the rivals alone; `cargo bench --bench overhead` measures Arrowsmith."""
-    cells = []
+    """Assets that cost nothing; Arrowsmith with its instance in memory and, durable, on the disk."""
+    cells, ours = [], os.path.join(os.path.dirname(place.program), 'arrowsmith-overhead')
     for shape in ['chain', 'fan', 'rand']:
-        for count in [100, 1000, 5000]:
+        for count in [100, 1000, 5000, 10_000, 100_000]:
             dag = f'{place.work}/data/{shape}{count}.json'
             if not os.path.exists(dag):
                 subprocess.run([sys.executable, f'{HERE}/overhead/gen_dag.py', shape, str(count), dag], check=True)
             name = f'{shape} {count}'
+            home = f'{place.work}/out/as_overhead'
+            for kept in ['memory', 'disk']:
+                cells.append(Cell(f'arrowsmith {kept} {name}', [ours, dag, kept, home], tells=True,
+                                  before=lambda: place.fresh('as_overhead')))
+            if count > 5000:
+                continue
             hamilton = script(place, 'hamilton', 'overhead/hamilton_run.py', dag)
             cells.append(Cell(f'hamilton {name}', hamilton, tells=True))
             dagster = script(place, 'dagster', 'overhead/dagster_run.py', dag, 'ephemeral')
@@ -226,4 +274,4 @@ def overhead(place):
     return cells
 
 
-ALL = dict(pipeline=pipeline, memory=memory, unchanged=unchanged, storage=storage, reads=reads, overhead=overhead)
+ALL = dict(pipeline=pipeline, memory=memory, unchanged=unchanged, day=day, storage=storage, reads=reads, overhead=overhead)

@@ -69,7 +69,7 @@ impl How {
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     home: String,
-    fault: Option<(Where, usize, How)>,
+    faults: Vec<(Where, usize, How)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,7 +154,10 @@ async fn child_of_every_call() {
     let instance = Instance::open_interrupted(home, failing).await.expect("an instance");
     let options = EngineOptions { instance: Some(instance), ..EngineOptions::new(home) };
     let engine = Engine::open(&second, options).await.expect("an engine");
-    let at = |here: Where| order.fault.filter(|of| of.0 == here).map(|of| (of.1, of.2.fault()));
+    let at = |here: Where| {
+        let of_this = order.faults.iter().find(|of| of.0 == here);
+        of_this.map(|of| (of.1, of.2.fault()))
+    };
     of_store.set(at(Where::Store));
     of_instance.set(at(Where::Instance));
     let status = run(engine).await;
@@ -170,8 +173,8 @@ async fn child_of_every_call() {
 }
 
 /// Runs the child; what it told, if it came to that.
-fn child(home: &Path, fault: Option<(Where, usize, How)>) -> Option<Told> {
-    let order = Order { home: home.display().to_string(), fault };
+fn child(home: &Path, faults: &[(Where, usize, How)]) -> Option<Told> {
+    let order = Order { home: home.display().to_string(), faults: faults.to_vec() };
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", "every_call::child_of_every_call", "--nocapture"]);
     command.env(CHILD, serde_json::to_string(&order).expect("an order"));
@@ -179,7 +182,7 @@ fn child(home: &Path, fault: Option<(Where, usize, How)>) -> Option<Told> {
     let mut process = command.spawn().expect("a process");
     let began = std::time::Instant::now();
     while process.try_wait().expect("a state").is_none() {
-        assert!(began.elapsed() < PATIENCE, "{fault:?}: the run does not end");
+        assert!(began.elapsed() < PATIENCE, "{faults:?}: the run does not end");
         std::thread::sleep(Duration::from_millis(2));
     }
     let out = process.wait_with_output().expect("an end").stdout;
@@ -266,7 +269,7 @@ async fn judge(home: &Path, told: Option<&Told>) -> std::result::Result<(), Stri
 
 async fn every(here: Where) {
     let counted = folder();
-    let told = child(counted.path(), None).expect("a run without a fault");
+    let told = child(counted.path(), &[]).expect("a run without a fault");
     judge(counted.path(), Some(&told)).await.expect("without a fault");
     let calls = told.calls[&format!("{here:?}")];
     assert!(told.is_success && calls >= 6, "{told:?}");
@@ -275,7 +278,7 @@ async fn every(here: Where) {
     for how in How::ALL {
         for call in 0..calls {
             let home = folder();
-            let told = child(home.path(), Some((here, call, how)));
+            let told = child(home.path(), &[(here, call, how)]);
             if let Err(violation) = judge(home.path(), told.as_ref()).await {
                 violations.push(format!("{how:?} at call {call} of {calls}: {violation}"));
             }
@@ -294,12 +297,36 @@ async fn a_run_survives_every_single_fault_of_its_instance() {
     every(Where::Instance).await;
 }
 
+/// Two faults in one run, of its store and of its instance; `ARROWSMITH_FAULT_PAIRS` of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_survives_pairs_of_faults() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let pairs = number("ARROWSMITH_FAULT_PAIRS").unwrap_or(20);
+    let seed = number("ARROWSMITH_SEED").unwrap_or(42);
+    let counted = folder();
+    let told = child(counted.path(), &[]).expect("a run without a fault");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut violations = Vec::new();
+    for _ in 0..pairs {
+        let faults = [Where::Store, Where::Instance].map(|here| {
+            let calls = told.calls[&format!("{here:?}")];
+            (here, random.usize(..calls), How::ALL[random.usize(..How::ALL.len())])
+        });
+        let home = folder();
+        let told = child(home.path(), &faults);
+        if let Err(violation) = judge(home.path(), told.as_ref()).await {
+            violations.push(format!("{faults:?}: {violation}"));
+        }
+    }
+    assert!(violations.is_empty(), "seed {seed}:\n{}", violations.join("\n"));
+}
+
 /// The harness can fail: each guard that is taken away behind its back is missed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_faults_could_do_is_seen() {
     let violated = async |break_it: &dyn Fn(&Path)| -> String {
         let home = folder();
-        let told = child(home.path(), None).expect("a run");
+        let told = child(home.path(), &[]).expect("a run");
         break_it(home.path());
         judge(home.path(), Some(&told)).await.expect_err("a violation")
     };

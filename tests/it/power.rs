@@ -106,8 +106,8 @@ fn lost(fsync: bool) -> Option<Vec<String>> {
         disk.lose_power(&mut writer);
         let mut problems = Vec::new();
         for sql in [
-            "select min(g) as l, max(g) as g, count(*) as n from rows",
-            "select min(g) as l, max(g) as g, max(n) as n from sums",
+            "select min(g + 0) as l, max(g + 0) as g, count(*) as n from rows",
+            "select min(g + 0) as l, max(g + 0) as g, max(n + 0) as n from sums",
         ] {
             let ran = project.run(&["query", sql, "-f", "csv"]);
             let is_whole = |g: i32| ran.code == 0 && ran.out == format!("l,g,n\n{g},{g},{ROWS}\n");

@@ -22,6 +22,7 @@ use arrowsmith_instance::{
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
@@ -105,8 +106,14 @@ impl Engine {
         if let Some(path) = self.instance.log_path(run_id) {
             self.logs.open(run_id, &path);
         }
-        let running = self.run_as(run_id, plan, options, cancel, observer);
-        let report = running.instrument(span.clone()).await;
+        let engine = Arc::clone(self);
+        let running = async move { engine.run_as(run_id, plan, options, cancel, observer).await };
+        // Among the threads of its steps each of them wakes it without the system's help.
+        let running = tokio::spawn(running.instrument(span.clone()));
+        let report = match AbortOnDropHandle::new(running).await {
+            Ok(report) => report,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
         self.logs.close(run_id);
         let status = report.as_ref().map_or(RunStatus::Failure, |report| report.status);
         span.record("status", status.as_str());
