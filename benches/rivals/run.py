@@ -48,6 +48,8 @@ def main():
 
 def spread(values, digits):
     low, middle, high = min(values), statistics.median(values), max(values)
+    # What takes less than a second is told to the millisecond.
+    digits += middle < 1
     return f'{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})'
 
 

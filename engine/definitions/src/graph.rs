@@ -1,6 +1,6 @@
 //! The asset graph: who reads whom.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use petgraph::Direction;
 use petgraph::algo::{tarjan_scc, toposort};
@@ -31,9 +31,13 @@ impl AssetGraph {
             found.nodes.insert((*key).clone(), node);
         }
         for (key, inputs) in &assets {
+            // An asset may read another twice, and be read by many thousands.
+            let mut read = HashSet::with_capacity(inputs.len());
             for input in inputs {
-                if let (Some(from), Some(to)) = (found.nodes.get(input), found.nodes.get(key)) {
-                    found.graph.update_edge(*from, *to, ());
+                if let (Some(from), Some(to)) = (found.nodes.get(input), found.nodes.get(key))
+                    && read.insert(*from)
+                {
+                    found.graph.add_edge(*from, *to, ());
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! tables. Many rows travel to a statement as one JSON array, so that a transaction of a hundred
 //! requests is a dozen statements, and come back as one JSON document.
 
+mod order;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod read;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::Connection;
+use super::order::ordered;
 use super::script::Script;
 use crate::request::{Operate, Reply, Request};
 use crate::storage::Storage;
@@ -60,30 +61,33 @@ impl Storage for DatabaseWriter {
 impl Transaction<'_> {
     async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
         self.script.begin();
-        let mut replies = Vec::with_capacity(requests.len());
-        let mut at = 0;
-        while let Some(request) = requests.get(at) {
-            let same = |next: &&Request| match request {
-                Request::Publish(_) => matches!(next, Request::Publish(_)),
-                Request::Begin(_) => matches!(next, Request::Begin(_)),
-                _ => false,
-            };
-            let alike = 1 + requests[at + 1..].iter().take_while(same).count();
-            let group = &requests[at..at + alike];
-            match request {
+        let mut replies: Vec<(usize, Reply)> = Vec::with_capacity(requests.len());
+        let order = ordered(requests);
+        let mut places = order.as_slice();
+        while let Some(first) = places.first() {
+            let alike = |place: &&usize| are_alike(&requests[*first], &requests[**place]);
+            let (group, rest) = places.split_at(places.iter().take_while(alike).count().max(1));
+            places = rest;
+            let of_group = group.iter().map(|place| &requests[*place]);
+            let answers = match &requests[*first] {
                 Request::Publish(_) => {
-                    let publishes: Vec<&Publish> = group.iter().filter_map(as_publish).collect();
+                    let publishes: Vec<&Publish> = of_group.filter_map(as_publish).collect();
                     let published = self.publish_all(&publishes).await?;
-                    replies.extend(published.into_iter().map(Reply::Published));
+                    published.into_iter().map(Reply::Published).collect()
                 }
                 Request::Begin(_) => {
-                    self.begin_all(group.iter().filter_map(as_begin).flatten())?;
-                    replies.extend(group.iter().map(|_| Reply::Done));
+                    self.begin_all(of_group.filter_map(as_begin).flatten())?;
+                    vec![Reply::Done; group.len()]
                 }
-                other => replies.push(self.apply_one(other).await?),
-            }
-            at += alike;
+                Request::RememberDigests(_) => {
+                    self.remember_digests(of_group.filter_map(as_digests).flatten());
+                    vec![Reply::Done; group.len()]
+                }
+                other => vec![self.apply_one(other).await?],
+            };
+            replies.extend(group.iter().copied().zip(answers));
         }
+        replies.sort_unstable_by_key(|(place, _)| *place);
         if !self.events.is_empty() {
             self.script.add(
                 "insert into events (run_id, step_key, asset, at, kind, payload)
@@ -98,7 +102,20 @@ impl Transaction<'_> {
         }
         self.script.add("commit", []);
         self.script.run(self.connection).await?;
-        Ok(replies)
+        Ok(replies.into_iter().map(|(_, reply)| reply).collect())
+    }
+
+    fn remember_digests<'a>(&mut self, digests: impl Iterator<Item = &'a DigestRecord>) {
+        let row = |of: &DigestRecord| {
+            let version = of.version.to_string();
+            json!([version, of.partition_key, of.scan, of.row_count, of.digest])
+        };
+        self.script.add(
+            "insert into digests (version_id, partition_key, scan, row_count, digest)
+             select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4
+             from json_each($1) where true on conflict do nothing",
+            [rows(digests.map(row).collect())],
+        );
     }
 
     async fn apply_one(&mut self, request: &Request) -> Result<Reply> {
@@ -137,23 +154,11 @@ impl Transaction<'_> {
                     [rows(of.iter().map(row).collect::<Result<_>>()?)],
                 );
             }
-            Request::RememberDigests(digests) => {
-                let row = |of: &DigestRecord| {
-                    let version = of.version.to_string();
-                    json!([version, of.partition_key, of.scan, of.row_count, of.digest])
-                };
-                self.script.add(
-                    "insert into digests (version_id, partition_key, scan, row_count, digest)
-                     select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4
-                     from json_each($1) where true on conflict do nothing",
-                    [rows(digests.iter().map(row).collect())],
-                );
-            }
             Request::RememberCode { code, text: says } => self.script.add(
                 "insert into codes (code, text) values ($1, $2) on conflict do nothing",
                 [text(code), text(says)],
             ),
-            Request::Begin(_) | Request::Publish(_) => {}
+            Request::Begin(_) | Request::Publish(_) | Request::RememberDigests(_) => {}
         }
         Ok(Reply::Done)
     }
@@ -210,6 +215,22 @@ impl Transaction<'_> {
         let (run, payload) = (run_id.to_string(), encode(event)?);
         self.events.push(json!([run, step_key, asset, at, event.kind(), payload]));
         Ok(())
+    }
+}
+
+/// Whether requests share their statements.
+fn are_alike(one: &Request, other: &Request) -> bool {
+    use Request::{Begin, Publish, RememberDigests};
+    matches!(
+        (one, other),
+        (Publish(_), Publish(_)) | (Begin(_), Begin(_)) | (RememberDigests(_), RememberDigests(_))
+    )
+}
+
+fn as_digests(request: &Request) -> Option<&[DigestRecord]> {
+    match request {
+        Request::RememberDigests(digests) => Some(digests),
+        _ => None,
     }
 }
 
