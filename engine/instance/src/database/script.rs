@@ -46,6 +46,10 @@ pub(super) struct Script {
 impl Dialect {
     fn translated(self, sql: &str) -> Cow<'_, str> {
         match self {
+            // A row that is taken apart need not become a text and be parsed again for that.
+            Self::Sqlite if sql.contains("value->>") => {
+                Cow::Owned(sql.replace("json_each(", "jsonb_each("))
+            }
             Self::Sqlite => Cow::Borrowed(sql),
             Self::Postgres => {
                 let renamed = |sql: String, (old, new): (&str, &str)| sql.replace(old, new);
