@@ -8,7 +8,7 @@ use arrowsmith_definitions::{LoadOptions, Problems, Repository, Resolved};
 use arrowsmith_instance::{Instance, RunId};
 use arrowsmith_io_manager::IoManager;
 use datafusion::execution::SessionState;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 
 use crate::fresh::Scanned;
 use crate::memory::{default_memory_bytes, queries_share};
@@ -32,6 +32,8 @@ pub struct Engine {
     pub(crate) session: Session,
     /// For steps for which there was not enough memory; made when the first one needs it.
     frugal: OnceLock<Session>,
+    /// Attempts that compute share it; one that is to need little memory has it to itself.
+    pub(crate) computing: RwLock<()>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: arrowsmith_definitions::Limits,
     pub(crate) logs: RunLogs,
@@ -131,6 +133,7 @@ impl Engine {
             recovered,
             session,
             frugal: OnceLock::new(),
+            computing: RwLock::default(),
             clock: options.clock,
             limits,
             logs: options.logs,

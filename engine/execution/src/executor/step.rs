@@ -10,6 +10,7 @@ use arrowsmith_instance::{
 };
 use arrowsmith_io_manager::Version;
 use datafusion::catalog::TableProvider;
+use futures::future::Either;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -319,6 +320,12 @@ impl Work {
         let (made_of, kept, reused) = (&mut self.provenance, &mut self.kept, &mut self.reused);
         let work = caught(async {
             let (mut step, mut context) = (step, context);
+            let computing = &run.engine.computing;
+            let _turn = if frugal {
+                Either::Left(computing.write().await)
+            } else {
+                Either::Right(computing.read().await)
+            };
             if let Some(known) = run.known(&step).await? {
                 if !known.fresh.is_empty() || !known.reusable.is_empty() {
                     *kept = parts_of(&run, &step, &known.fresh).await?;
