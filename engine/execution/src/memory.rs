@@ -6,16 +6,17 @@ use std::path::Path;
 const RESERVE_BYTES: usize = 256 * 1024 * 1024;
 const LEAST_BYTES: usize = 64 * 1024 * 1024;
 
-/// Two thirds of what the machine or its control group allows, less a reserve.
+/// Half of what the machine or its control group allows, less a reserve.
 pub(crate) fn default_memory_bytes() -> usize {
     let machine = machine_bytes().unwrap_or(4 << 30);
     let allowed = cgroup_bytes().map_or(machine, |limit| limit.min(machine));
     queries_share(allowed)
 }
 
-/// What queries may use of all memory that a process may have.
+/// What queries may use of all memory that a process may have. Encoders, and rows on their way to a
+/// spill file, are not in the pool: with two thirds of 2 GiB a process was killed.
 pub(crate) fn queries_share(allowed: usize) -> usize {
-    (allowed / 3 * 2).saturating_sub(RESERVE_BYTES).max(LEAST_BYTES)
+    (allowed / 2).saturating_sub(RESERVE_BYTES).max(LEAST_BYTES)
 }
 
 fn machine_bytes() -> Option<usize> {
