@@ -99,7 +99,7 @@ def memory(place):
     source, out, cells = place.tpch(), f'{place.work}/out', []
     for gibibytes in [2, 4, 8]:
         # Arrowsmith sees the limit of its control group; DuckDB is told the same share of it.
-        share = gibibytes * 2 / 3 - 0.25
+        share = gibibytes / 2 - 0.25
         cells.append(arrowsmith(place, f'arrowsmith in {gibibytes} GiB', out + '/as_memory', PLAIN, source))
         for tool in ['duckdb', 'polars']:
             command = script(place, 'data', f'pipeline/{tool}_plain.py', source, f'{out}/{tool}', 'zstd')
