@@ -154,6 +154,29 @@ fn damage_is_found_and_named() {
 }
 
 #[test]
+fn a_manifest_that_would_rebuild_something_else_is_found() {
+    let project = built();
+    let file = project.ok(&["files", "staging.orders"]);
+    let manifest = std::path::Path::new(file.trim()).with_file_name("_manifest.json");
+    let sealed = std::fs::read_to_string(&manifest).expect("a manifest");
+    for (edited, words) in [
+        (sealed.replace("staging.orders", "staging.others"), "not what was sealed"),
+        (sealed[..sealed.len() / 2].to_owned(), "cannot be read"),
+    ] {
+        assert_ne!(edited, sealed);
+        std::fs::write(&manifest, edited).expect("written");
+        assert_eq!(project.run(&["fsck", "--quick"]).code, 0, "its files are whole");
+        let found = project.run(&["fsck"]);
+        assert_eq!(found.code, 1, "{}", found.out);
+        assert!(found.out.contains("staging.orders") && found.out.contains(words), "{}", found.out);
+    }
+    std::fs::remove_file(&manifest).expect("removed");
+    assert!(project.run(&["fsck"]).out.contains("the manifest is missing"));
+    std::fs::write(&manifest, sealed).expect("written");
+    project.ok(&["fsck"]);
+}
+
+#[test]
 fn a_lost_database_is_rebuilt_from_manifests() {
     let project = built();
     let before = project.ok(&["query", "select * from top_customers order by rank", "-f", "csv"]);

@@ -312,7 +312,8 @@ impl Loop {
                 otel.name = step.key,
                 otel.status_code = Empty,
             );
-            let work = step::run_step(Arc::clone(&self.run), at, Held(slot, pool), begun);
+            // It is several kilobytes, which would be copied from hand to hand.
+            let work = Box::pin(step::run_step(Arc::clone(&self.run), at, Held(slot, pool), begun));
             let told = async move {
                 let end = work.await;
                 let span = tracing::Span::current();

@@ -106,7 +106,7 @@ impl Engine {
         Ok(vacuum)
     }
 
-    /// Compares every current version with its manifest.
+    /// Compares what is stored of every current version with what the catalog has of it.
     pub async fn fsck(&self, depth: Depth) -> Result<Fsck> {
         let mut fsck = Fsck::default();
         for version in self.current_versions().await? {

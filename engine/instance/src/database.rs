@@ -12,6 +12,7 @@ mod postgres;
 mod read;
 mod read_browse;
 mod read_operations;
+mod rows;
 mod script;
 mod sqlite;
 mod system;
@@ -23,6 +24,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{SqliteConnection, SqlitePool};
 
 pub(crate) use read::DatabaseReader;
+pub(crate) use rows::PublishRows;
 pub(crate) use write::DatabaseWriter;
 
 use crate::settings::DatabaseSettings;

@@ -11,7 +11,7 @@ use crate::database::{DatabaseWriter, changes, open};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::memory::Memory;
 use crate::operations::OperationsReader;
-use crate::request::{Reply, Request};
+use crate::request::{Reply, Request, ToPublish};
 use crate::settings::DatabaseSettings;
 use crate::storage::Reader;
 use crate::writer::Writer;
@@ -137,7 +137,7 @@ impl Instance {
     ///
     /// If the outcome is not known, the attempt's own row tells: an attempt publishes once.
     pub async fn publish(&self, publish: Publish) -> Result<Published> {
-        match self.send_again(Request::Publish(Arc::new(publish))).await? {
+        match self.send_again(Request::Publish(Arc::new(ToPublish::new(publish)))).await? {
             Reply::Published(Published::No(Refusal::NotRunning(AttemptStatus::Success))) => {
                 Ok(Published::Yes)
             }

@@ -1,15 +1,17 @@
 //! What can be asked of the writer; each request is one transaction, or part of one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use arrowsmith_io_manager::{StoredTable, Version};
 use uuid::Uuid;
 
+use crate::database::PublishRows;
 use crate::{
     AttemptStatus, BackfillId, BackfillRecord, DigestRecord, Event, Forget, Heartbeat, Lead,
-    Leader, NewTick, ProcessIdentity, Provenance, QueuedRun, RunId, RunStatus, SetInstigator,
-    StepState, Ticked, TimeMicros,
+    Leader, NewTick, ProcessIdentity, Provenance, QueuedRun, Result, RunId, RunStatus,
+    SetInstigator, StepState, Ticked, TimeMicros,
 };
 
 /// A run that begins.
@@ -324,7 +326,7 @@ pub(crate) enum Request {
     StartRun(NewRun),
     Renew { run_id: RunId, lease_until: TimeMicros },
     Begin(Vec<NewAttempt>),
-    Publish(Arc<Publish>),
+    Publish(Arc<ToPublish>),
     EndAttempt(EndAttempt),
     EndSteps(Vec<EndStep>),
     ReplaceSteps(ReplaceSteps),
@@ -338,6 +340,35 @@ pub(crate) enum Request {
     RememberDigests(Vec<DigestRecord>),
     RememberCode { code: String, text: String },
     Operate(Box<Operate>),
+}
+
+/// A publish on its way, with its rows once somebody has asked for them.
+#[derive(Debug)]
+pub(crate) struct ToPublish {
+    publish: Publish,
+    rows: OnceLock<PublishRows>,
+}
+
+impl ToPublish {
+    pub(crate) fn new(publish: Publish) -> Self {
+        Self { publish, rows: OnceLock::new() }
+    }
+
+    pub(crate) fn rows(&self) -> Result<&PublishRows> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let rows = PublishRows::of(&self.publish)?;
+        Ok(self.rows.get_or_init(|| rows))
+    }
+}
+
+impl Deref for ToPublish {
+    type Target = Publish;
+
+    fn deref(&self) -> &Publish {
+        &self.publish
+    }
 }
 
 /// What only an instance with a database can do.

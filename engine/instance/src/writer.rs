@@ -34,6 +34,10 @@ impl Writer {
     pub(crate) async fn send(&self, request: Request) -> Result<Reply> {
         match self {
             Self::Task(queue) => {
+                if let Request::Publish(publish) = &request {
+                    // Here, where many do it beside each other, and not in the one writer.
+                    publish.rows()?;
+                }
                 let (answer, answered) = oneshot::channel();
                 queue.send((request, answer)).await.map_err(|_| Error::Closed)?;
                 answered.await.map_err(|_| Error::Closed)?
@@ -57,9 +61,30 @@ impl Writer {
     }
 }
 
+/// Takes what has come in and, as long as more comes, what comes in meanwhile: a transaction costs as
+/// much as a dozen requests, so that those who are about to ask had better be waited for. Returns how
+/// many there are; none when nobody can ask any more.
+async fn gather(waiting: &mut mpsc::Receiver<Waiting>, group: &mut Vec<Waiting>) -> usize {
+    let mut count = waiting.recv_many(group, GROUP).await;
+    while count > 0 && count < GROUP {
+        // Whoever is ready to run here goes first; if nobody is, this goes on at once.
+        tokio::task::yield_now().await;
+        while group.len() < GROUP
+            && let Ok(request) = waiting.try_recv()
+        {
+            group.push(request);
+        }
+        if group.len() == count {
+            break;
+        }
+        count = group.len();
+    }
+    count
+}
+
 async fn work(mut storage: impl Storage, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
+    while gather(&mut waiting, &mut group).await > 0 {
         let (requests, answers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
         match storage.apply(&requests).await {
             Ok(replies) => {

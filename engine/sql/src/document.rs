@@ -358,19 +358,24 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 fn parse_bytes(text: &str) -> Option<usize> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: usize = text[..digits].parse().ok()?;
-    let factor = match text[digits..].trim().to_ascii_lowercase().as_str() {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let factor: usize = match text[end..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "kb" => 1_000,
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
         "kib" => 1 << 10,
         "mib" => 1 << 20,
         "gib" => 1 << 30,
+        "tib" => 1 << 40,
         _ => return None,
     };
-    number.checked_mul(factor).filter(|n| *n > 0)
+    let (whole, fraction) = text[..end].split_once('.').unwrap_or((&text[..end], "0"));
+    let whole = whole.parse::<usize>().ok()?.checked_mul(factor)?;
+    let tens = 10_usize.checked_pow(fraction.len().try_into().ok()?)?;
+    let fraction = fraction.parse::<usize>().ok()?.checked_mul(factor)? / tens;
+    whole.checked_add(fraction).filter(|n| *n > 0)
 }
 
 #[cfg(test)]
@@ -385,7 +390,11 @@ mod tests {
         assert_eq!(parse_duration(""), None);
         assert_eq!(parse_bytes("4GiB"), Some(4 << 30));
         assert_eq!(parse_bytes("512MB"), Some(512_000_000));
-        assert_eq!(parse_bytes("0"), None);
+        assert_eq!(parse_bytes("1.5 GiB"), Some(3 << 29));
+        assert_eq!(parse_bytes("0.25tb"), Some(250_000_000_000));
+        for wrong in ["0", "0.0", ".5GiB", "1.GiB", "1.5.0GiB", "1e9", "-1", "99999999999999 GiB"] {
+            assert_eq!(parse_bytes(wrong), None, "{wrong}");
+        }
         assert_eq!(parse_bytes("ten"), None);
     }
 }

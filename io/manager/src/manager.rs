@@ -186,7 +186,7 @@ pub struct OptionProblem {
 pub enum Depth {
     /// Existence and length of every file.
     Size,
-    /// Also the checksum of every file.
+    /// Also the checksum of every file, and the manifest.
     Full,
 }
 

@@ -27,7 +27,8 @@ impl Store {
         self.write(&format!("{}/{MANIFEST_NAME}", stored.directory()), manifest).await
     }
 
-    /// Compares the files of a version with its manifest.
+    /// Compares what is stored of a version with what is known of it: its files and, in full depth, the
+    /// manifest, from which it is found again if the catalog is lost.
     ///
     /// # Errors
     /// Only when the store cannot be asked; damage is an answer.
@@ -51,7 +52,21 @@ impl Store {
             };
             damages.push(Damage { path: file.path.clone(), reason });
         }
+        if depth == Depth::Full {
+            damages.extend(self.verify_manifest(stored).await?);
+        }
         Ok(damages)
+    }
+
+    async fn verify_manifest(&self, stored: &StoredTable) -> Result<Option<Damage>> {
+        let bytes = self.read(&format!("{}/{MANIFEST_NAME}", stored.directory())).await?;
+        let reason = match bytes.map(|bytes| serde_json::from_slice::<StoredTable>(&bytes)) {
+            None => "the manifest is missing".to_owned(),
+            Some(Err(error)) => format!("the manifest cannot be read: {error}"),
+            Some(Ok(found)) if found != *stored => "the manifest is not what was sealed".to_owned(),
+            Some(Ok(_)) => return Ok(None),
+        };
+        Ok(Some(Damage { path: MANIFEST_NAME.to_owned(), reason }))
     }
 
     /// The BLAKE3 hash of an object, read in chunks.

@@ -56,7 +56,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::ordered;
-    use crate::request::Request;
+    use crate::request::{Request, ToPublish};
     use crate::{NewAttempt, Publish, RunId, Target};
 
     fn begin(assets: &[&str]) -> NewAttempt {
@@ -77,7 +77,7 @@ mod tests {
     fn order_of(words: &[&str]) -> Vec<usize> {
         let requests = words.iter().map(|word| match word.split_once(' ') {
             Some(("b", asset)) => Request::Begin(vec![begin(&[asset])]),
-            Some(("p", asset)) => Request::Publish(Arc::new(Publish {
+            Some(("p", asset)) => Request::Publish(Arc::new(ToPublish::new(Publish {
                 attempt_id: Uuid::nil(),
                 run_id: RunId(Uuid::nil()),
                 step_key: String::new(),
@@ -90,7 +90,7 @@ mod tests {
                 duration_us: 0,
                 at: 0,
                 then_begin: vec![begin(&[asset])],
-            })),
+            }))),
             _ if *word == "digests" => Request::RememberDigests(Vec::new()),
             _ => Request::EndSteps(Vec::new()),
         });

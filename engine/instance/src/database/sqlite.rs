@@ -14,6 +14,12 @@ use crate::{Error, Result};
 /// How long a statement waits for another process before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
+/// Memory for pages of the connection that writes, at most, as SQLite wants it: negative KiB. Indexes of
+/// many assets are written here and there; what does not fit would be read again for each transaction.
+const CACHE: &str = "-65536";
+/// Pages of the log, 64 MiB, before they are copied into the file: each once, however often it was
+/// written.
+const CHECKPOINT: &str = "16384";
 
 /// Opens `instance.db` in `home`, makes or migrates its tables, and returns both ends.
 pub(super) async fn open(home: &Path) -> Result<(Connection, Pool)> {
@@ -35,7 +41,9 @@ pub(super) async fn open(home: &Path) -> Result<(Connection, Pool)> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
     let options = options.disable_statement_logging();
-    let mut connection = options.clone().connect().await?;
+    let writes =
+        options.clone().pragma("cache_size", CACHE).pragma("wal_autocheckpoint", CHECKPOINT);
+    let mut connection = writes.connect().await?;
     // SQLite has no lock over several transactions, and each migration is one: of two processes that
     // begin at once the second would repeat what the first has just done.
     let lock = lock(home).await.map_err(|e| refuse(e.to_string()))?;

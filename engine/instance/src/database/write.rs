@@ -6,18 +6,15 @@ mod end;
 mod operate;
 mod publish;
 
-use arrowsmith_io_manager::Version;
 use async_trait::async_trait;
-use serde_json::{Value, json};
 
 use super::Connection;
 use super::order::ordered;
+use super::rows::{PublishRows, Rows, encode, push_new_pointers, push_version};
 use super::script::Script;
-use crate::request::{Operate, Reply, Request};
+use crate::request::{Operate, Reply, Request, ToPublish};
 use crate::storage::Storage;
-use crate::{
-    DigestRecord, Error, Event, NewAttempt, Provenance, Publish, Result, RunId, TimeMicros,
-};
+use crate::{DigestRecord, Error, Event, NewAttempt, Result, RunId, TimeMicros};
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -30,7 +27,7 @@ struct Transaction<'a> {
     connection: &'a mut Connection,
     script: Script,
     /// Inserted by one statement at the end.
-    events: Vec<Value>,
+    events: Rows,
 }
 
 impl DatabaseWriter {
@@ -46,7 +43,7 @@ impl Storage for DatabaseWriter {
         let dialect = self.connection.dialect();
         let script = Script::new(dialect);
         let mut transaction =
-            Transaction { connection: &mut self.connection, script, events: Vec::new() };
+            Transaction { connection: &mut self.connection, script, events: Rows::default() };
         let applied = transaction.apply(requests).await;
         if applied.is_err() {
             // Fails when the transaction did not begin, which is as well.
@@ -71,7 +68,7 @@ impl Transaction<'_> {
             let of_group = group.iter().map(|place| &requests[*place]);
             let answers = match &requests[*first] {
                 Request::Publish(_) => {
-                    let publishes: Vec<&Publish> = of_group.filter_map(as_publish).collect();
+                    let publishes: Vec<&ToPublish> = of_group.filter_map(as_publish).collect();
                     let published = self.publish_all(&publishes).await?;
                     published.into_iter().map(Reply::Published).collect()
                 }
@@ -80,7 +77,7 @@ impl Transaction<'_> {
                     vec![Reply::Done; group.len()]
                 }
                 Request::RememberDigests(_) => {
-                    self.remember_digests(of_group.filter_map(as_digests).flatten());
+                    self.remember_digests(of_group.filter_map(as_digests).flatten())?;
                     vec![Reply::Done; group.len()]
                 }
                 other => vec![self.apply_one(other).await?],
@@ -94,7 +91,7 @@ impl Transaction<'_> {
                  select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4,
                    value->>5
                  from json_each($1)",
-                [rows(std::mem::take(&mut self.events))],
+                [std::mem::take(&mut self.events).text()],
             );
         }
         if requests.iter().any(Request::is_of_catalog) {
@@ -105,17 +102,21 @@ impl Transaction<'_> {
         Ok(replies.into_iter().map(|(_, reply)| reply).collect())
     }
 
-    fn remember_digests<'a>(&mut self, digests: impl Iterator<Item = &'a DigestRecord>) {
-        let row = |of: &DigestRecord| {
-            let version = of.version.to_string();
-            json!([version, of.partition_key, of.scan, of.row_count, of.digest])
-        };
+    fn remember_digests<'a>(
+        &mut self,
+        digests: impl Iterator<Item = &'a DigestRecord>,
+    ) -> Result<()> {
+        let mut rows = Rows::default();
+        for of in digests {
+            rows.push(&(of.version, &of.partition_key, &of.scan, of.row_count, &of.digest))?;
+        }
         self.script.add(
             "insert into digests (version_id, partition_key, scan, row_count, digest)
              select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4
              from json_each($1) where true on conflict do nothing",
-            [rows(digests.map(row).collect())],
+            [rows.text()],
         );
+        Ok(())
     }
 
     async fn apply_one(&mut self, request: &Request) -> Result<Reply> {
@@ -145,13 +146,14 @@ impl Transaction<'_> {
             }
             Request::SaveBackfill(backfill) => self.save_backfill(backfill)?,
             Request::SetProvenance(of) => {
-                let row = |(version, provenance): &(Version, Provenance)| {
-                    Ok(json!([version.to_string(), encode(provenance)?]))
-                };
+                let mut rows = Rows::default();
+                for (version, provenance) in of {
+                    rows.push(&(version, encode(provenance)?))?;
+                }
                 self.script.add(
                     "update versions set provenance = e.value->>1
                      from json_each($1) e where versions.version_id = e.value->>0",
-                    [rows(of.iter().map(row).collect::<Result<_>>()?)],
+                    [rows.text()],
                 );
             }
             Request::RememberCode { code, text: says } => self.script.add(
@@ -212,9 +214,7 @@ impl Transaction<'_> {
         at: TimeMicros,
         event: &Event,
     ) -> Result<()> {
-        let (run, payload) = (run_id.to_string(), encode(event)?);
-        self.events.push(json!([run, step_key, asset, at, event.kind(), payload]));
-        Ok(())
+        self.events.push_event((run_id, step_key, asset), at, event)
     }
 }
 
@@ -234,7 +234,7 @@ fn as_digests(request: &Request) -> Option<&[DigestRecord]> {
     }
 }
 
-fn as_publish(request: &Request) -> Option<&Publish> {
+fn as_publish(request: &Request) -> Option<&ToPublish> {
     match request {
         Request::Publish(publish) => Some(publish),
         _ => None,
@@ -248,18 +248,8 @@ fn as_begin(request: &Request) -> Option<&[NewAttempt]> {
     }
 }
 
-fn encode(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|e| Error::Stored { what: "a request".to_owned(), reason: e.to_string() })
-}
-
 pub(super) fn text(value: &impl ToString) -> Option<String> {
     Some(value.to_string())
-}
-
-/// Rows travel as one JSON array of arrays.
-fn rows(values: Vec<Value>) -> Option<String> {
-    text(&Value::Array(values))
 }
 
 pub(super) fn word<T: std::str::FromStr<Err = String>>(text: &str, table: &str) -> Result<T> {

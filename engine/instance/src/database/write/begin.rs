@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
-
-use super::{Transaction, encode, rows, text};
+use super::{Rows, Transaction, encode, text};
 use crate::{Event, NewAttempt, NewRun, ReplaceSteps, Result, Target};
 
 impl Transaction<'_> {
@@ -92,22 +90,22 @@ impl Transaction<'_> {
             }
         }
         // Each table once, however many attempts for it begin here.
-        let raised = later.iter().map(|((environment, target), by)| {
-            json!([environment, target.asset, target.partition_key, by])
-        });
-        let raised: Vec<_> = raised.collect();
-        let (mut new, mut targets, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        let mut raised = Rows::default();
+        for ((environment, target), by) in &later {
+            raised.push(&(environment, &target.asset, &target.partition_key, by))?;
+        }
+        let (mut new, mut targets, mut steps) = (Rows::default(), Rows::default(), Rows::default());
         for attempt in attempts {
-            let id = attempt.attempt_id.to_string();
-            let (run, version) = (attempt.run_id.to_string(), attempt.version.to_string());
-            new.push(json!([id, run, attempt.step_key, attempt.number, version, attempt.at]));
-            steps.push(json!([run, attempt.step_key, attempt.number, attempt.at]));
+            let (id, run, version) = (attempt.attempt_id, attempt.run_id, attempt.version);
+            new.push(&(id, run, &attempt.step_key, attempt.number, version, attempt.at))?;
+            steps.push(&(run, &attempt.step_key, attempt.number, attempt.at))?;
             for target in &attempt.targets {
                 let after = later.entry((&attempt.environment, target)).or_default();
                 *after -= 1;
                 let (asset, partition) = (&target.asset, &target.partition_key);
-                targets.push(json!([id, attempt.environment, asset, partition, *after]));
+                targets.push(&(id, &attempt.environment, asset, partition, *after))?;
             }
+            let version = version.to_string();
             let event = Event::StepStart { attempt: attempt.number, version };
             self.tell(attempt.run_id, Some(&attempt.step_key), None, attempt.at, &event)?;
         }
@@ -117,17 +115,17 @@ impl Transaction<'_> {
              select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4, 'running',
                cast(value->>5 as bigint)
              from json_each($1)",
-            [rows(new)],
+            [new.text()],
         );
         if !targets.is_empty() {
-            let targets = rows(targets);
+            let targets = targets.text();
             self.script.add(
                 "insert into pointers (environment, asset, partition_key, epoch)
                  select value->>0, value->>1, value->>2, cast(value->>3 as bigint)
                  from json_each($1) where true
                  on conflict (environment, asset, partition_key)
                  do update set epoch = pointers.epoch + excluded.epoch",
-                [rows(raised)],
+                [raised.text()],
             );
             self.script.add(
                 "insert into targets (attempt_id, environment, asset, partition_key, epoch)
@@ -144,7 +142,7 @@ impl Transaction<'_> {
                started_at = cast(e.value->>3 as bigint)
              from json_each($1) e
              where steps.run_id = e.value->>0 and steps.step_key = e.value->>1",
-            [rows(steps)],
+            [steps.text()],
         );
         Ok(())
     }

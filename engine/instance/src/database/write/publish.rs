@@ -2,14 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrowsmith_io_manager::Version;
-use serde_json::{Value, json};
-
-use super::{Transaction, encode, rows, word};
-use crate::request::{Current, Reply};
+use super::{PublishRows, Rows, Transaction, encode, push_new_pointers, push_version, word};
+use crate::request::{Reply, ToPublish};
 use crate::{
-    AttemptStatus, NewOutput, NewVersion, Publish, Published, Refusal, Result, ReusedVersion,
-    RunStatus, TimeMicros,
+    AttemptStatus, NewVersion, Published, Refusal, Result, ReusedVersion, RunStatus, TimeMicros,
 };
 
 const INSERT_VERSIONS: &str = "insert into versions
@@ -22,47 +18,25 @@ const INSERT_VERSIONS: &str = "insert into versions
 
 impl Transaction<'_> {
     /// Publishes what may be published; refusals change nothing.
-    pub(super) async fn publish_all(&mut self, publishes: &[&Publish]) -> Result<Vec<Published>> {
+    pub(super) async fn publish_all(&mut self, publishes: &[&ToPublish]) -> Result<Vec<Published>> {
         let refusals = self.refusals(publishes).await?;
-        let allowed = |publish: &&&Publish| !refusals.contains_key(&publish.attempt_id);
-        let accepted: Vec<&Publish> = publishes.iter().filter(allowed).copied().collect();
-        let (mut versions, mut outputs) = (Vec::new(), Vec::new());
-        let (mut pointers, mut beside) = (Vec::new(), Vec::new());
-        let (mut attempts, mut steps, mut pins) = (Vec::new(), Vec::new(), Vec::new());
+        let allowed = |publish: &&&ToPublish| !refusals.contains_key(&publish.attempt_id);
+        let accepted: Vec<&ToPublish> = publishes.iter().filter(allowed).copied().collect();
+        let mut all = PublishRows::default();
         for publish in &accepted {
-            let run = publish.run_id.to_string();
-            for new in &publish.versions {
-                let by = [run.clone(), publish.attempt_id.to_string()];
-                versions.push(version_row(new, by, publish.at, publish.duration_us)?);
-                let pointers = if new.keeps_others { &mut beside } else { &mut pointers };
-                pointers.extend(new_pointers(new, &publish.environment, publish.at));
-            }
-            for old in &publish.reused {
-                let of = (publish.environment.as_str(), old.asset.as_str(), old.version);
-                pointers.extend(pointer_rows(of, old.tables(), publish.at));
-                pins.push(json!([run, old.version.to_string()]));
-            }
-            for output in &publish.outputs {
-                outputs.push(output_row(output, publish)?);
-            }
-            attempts.push(json!([publish.attempt_id.to_string(), publish.at]));
-            let (started, (rows, bytes)) = (publish.started_at, publish.totals());
-            let state = publish.state();
-            steps.push(json!([run, publish.step_key, publish.at, rows, bytes, started, state]));
-            for (asset, event) in publish.events() {
-                self.tell(publish.run_id, Some(&publish.step_key), asset, publish.at, &event)?;
-            }
+            all.join(publish.rows()?);
         }
-        self.make_current(versions, pointers, beside);
-        if !pins.is_empty() {
+        self.events.join(&all.events);
+        self.make_current(all.versions, all.pointers, all.beside);
+        if !all.pins.is_empty() {
             // Its readers in the same run read it, whatever becomes current meanwhile.
             self.script.add(
                 "insert into pins (run_id, version_id)
                  select value->>0, value->>1 from json_each($1) where true on conflict do nothing",
-                [rows(pins)],
+                [all.pins.text()],
             );
         }
-        if !outputs.is_empty() {
+        if !all.outputs.is_empty() {
             self.script.add(
                 "insert into outputs
                    (run_id, step_key, output, mapping_key, asset, io_manager, created_at,
@@ -70,23 +44,23 @@ impl Transaction<'_> {
                  select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5,
                     cast(value->>6 as bigint), value->>7, value->>8, value->>9
                  from json_each($1)",
-                [rows(outputs)],
+                [all.outputs.text()],
             );
         }
         if !accepted.is_empty() {
-            self.succeed(attempts, steps);
+            self.succeed(all.attempts, all.steps);
         }
         self.begin_all(accepted.iter().flat_map(|publish| &publish.then_begin))?;
-        let answer = |publish: &&Publish| match refusals.get(&publish.attempt_id) {
+        let answer = |publish: &&ToPublish| match refusals.get(&publish.attempt_id) {
             Some(refusal) => Published::No(*refusal),
             None => Published::Yes,
         };
         Ok(publishes.iter().map(answer).collect())
     }
 
-    fn make_current(&mut self, versions: Vec<Value>, pointers: Vec<Value>, beside: Vec<Value>) {
+    fn make_current(&mut self, versions: Rows, pointers: Rows, beside: Rows) {
         if !versions.is_empty() {
-            self.script.add(INSERT_VERSIONS, [rows(versions)]);
+            self.script.add(INSERT_VERSIONS, [versions.text()]);
         }
         if !beside.is_empty() {
             self.script.add(
@@ -96,13 +70,13 @@ impl Transaction<'_> {
                  select value->>0, value->>1, value->>2, 1, value->>3, cast(value->>4 as bigint),
                    cast(value->>5 as bigint), cast(value->>6 as bigint)
                  from json_each($1)",
-                [rows(beside)],
+                [beside.text()],
             );
         }
         if pointers.is_empty() {
             return;
         }
-        let pointers = rows(pointers);
+        let pointers = pointers.text();
         self.script.add(
             "update pointers set version_id = e.value->>3,
                published_at = cast(e.value->>4 as bigint),
@@ -123,11 +97,11 @@ impl Transaction<'_> {
         );
     }
 
-    fn succeed(&mut self, attempts: Vec<Value>, steps: Vec<Value>) {
+    fn succeed(&mut self, attempts: Rows, steps: Rows) {
         self.script.add(
             "update attempts set status = 'success', ended_at = cast(e.value->>1 as bigint)
              from json_each($1) e where attempts.attempt_id = e.value->>0",
-            [rows(attempts)],
+            [attempts.text()],
         );
         self.script.add(
             "update steps set state = e.value->>6, ended_at = cast(e.value->>2 as bigint),
@@ -136,12 +110,12 @@ impl Transaction<'_> {
                reason = null
              from json_each($1) e
              where steps.run_id = e.value->>0 and steps.step_key = e.value->>1",
-            [rows(steps)],
+            [steps.text()],
         );
     }
 
     /// Which of the publishes may not happen, and why.
-    async fn refusals(&mut self, publishes: &[&Publish]) -> Result<HashMap<uuid::Uuid, Refusal>> {
+    async fn refusals(&mut self, publishes: &[&ToPublish]) -> Result<HashMap<uuid::Uuid, Refusal>> {
         let ids: Vec<String> = publishes.iter().map(|p| p.attempt_id.to_string()).collect();
         // One document for all of them, since each row would cross threads by itself.
         let found = self.script.ask(
@@ -201,8 +175,11 @@ impl Transaction<'_> {
         let mut restored = 0;
         for new in versions {
             let label = |name: &str| new.stored.labels.get(name).cloned().unwrap_or_default();
-            let row = version_row(new, [label("run"), label("attempt")], at, 0)?;
-            self.script.add(INSERT_VERSIONS, [rows(vec![row])]);
+            let mut version = Rows::default();
+            push_version(&mut version, new, (label("run"), label("attempt")), at, 0)?;
+            self.script.add(INSERT_VERSIONS, [version.text()]);
+            let mut pointers = Rows::default();
+            push_new_pointers(&mut pointers, new, environment, at)?;
             let moved = self.script.change(
                 self.connection,
                 "insert into pointers
@@ -216,7 +193,7 @@ impl Transaction<'_> {
                    published_at = excluded.published_at, row_count = excluded.row_count,
                    size_bytes = excluded.size_bytes
                  where pointers.version_id is null",
-                [rows(new_pointers(new, environment, at).collect())],
+                [pointers.text()],
             );
             restored += usize::try_from(moved.await?).unwrap_or_default();
         }
@@ -234,63 +211,4 @@ fn refusal(attempt: &str, run: &str, newest: u8) -> Result<Option<Refusal>> {
     } else {
         (newest == 0).then_some(Refusal::Superseded)
     })
-}
-
-fn output_row(output: &NewOutput, publish: &Publish) -> Result<Value> {
-    Ok(json!([
-        publish.run_id.to_string(),
-        publish.step_key,
-        output.output,
-        output.mapping_key.as_deref().unwrap_or_default(),
-        output.asset,
-        output.io_manager,
-        publish.at,
-        output.version.to_string(),
-        encode(&output.metadata)?,
-        output.stored.as_deref().map(encode).transpose()?,
-    ]))
-}
-
-fn new_pointers(
-    new: &NewVersion,
-    environment: &str,
-    at: TimeMicros,
-) -> impl Iterator<Item = Value> {
-    pointer_rows((environment, &new.asset, new.stored.version), new.tables(), at)
-}
-
-/// One row for each table of an environment, an asset and a version that becomes current.
-fn pointer_rows<'a>(
-    (environment, asset, version): (&str, &str, Version),
-    tables: impl Iterator<Item = Current<'a>>,
-    at: TimeMicros,
-) -> impl Iterator<Item = Value> {
-    let version = version.to_string();
-    tables.map(move |(key, rows, bytes)| {
-        json!([environment, asset, key.unwrap_or_default(), version, at, rows, bytes])
-    })
-}
-
-fn version_row(
-    new: &NewVersion,
-    [run, attempt]: [String; 2],
-    at: TimeMicros,
-    duration_us: u64,
-) -> Result<Value> {
-    Ok(json!([
-        new.stored.version.to_string(),
-        new.asset,
-        run,
-        attempt,
-        new.io_manager,
-        at,
-        duration_us,
-        new.stored.row_count,
-        new.stored.size_bytes,
-        new.code_version,
-        encode(&new.inputs)?,
-        encode(&new.metadata)?,
-        encode(&*new.stored)?,
-        new.provenance.as_ref().map(encode).transpose()?,
-    ]))
 }
