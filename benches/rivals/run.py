@@ -5,7 +5,7 @@
 
 Workloads: pipeline, storage, reads, overhead, unchanged, day, memory. README.md says what each is. Prints a
 Markdown table of medians with their range, and appends every single run to FOLDER/results.jsonl."""
-import argparse, json, os, statistics, sys, time
+import argparse, json, os, shutil, statistics, sys, time
 import workloads
 from measure import measure, size
 
@@ -31,6 +31,9 @@ def main():
     for turn in range(a.n):
         for cell in cells:
             if turn >= (cell.times or a.n):
+                continue
+            if not shutil.which(cell.command[0]):
+                runs[cell.name].append(dict(failed=f'there is no {cell.command[0]}: setup.sh makes the environments'))
                 continue
             if cell.before:
                 cell.before()
