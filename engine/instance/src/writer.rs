@@ -114,3 +114,53 @@ async fn work(mut storage: impl Storage, mut waiting: mpsc::Receiver<Waiting>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use uuid::Uuid;
+
+    use super::Writer;
+    use crate::request::{Reply, Request};
+    use crate::storage::Storage;
+    use crate::{Result, RunId};
+
+    /// How many requests each transaction had.
+    #[derive(Debug, Clone, Default)]
+    struct Groups(Arc<Mutex<Vec<usize>>>);
+
+    #[async_trait]
+    impl Storage for Groups {
+        async fn apply(&mut self, requests: &[Request]) -> Result<Vec<Reply>> {
+            self.0.lock().expect("no panic").push(requests.len());
+            Ok(vec![Reply::Done; requests.len()])
+        }
+    }
+
+    async fn send(writer: Writer) {
+        let request = Request::Renew { run_id: RunId(Uuid::nil()), lease_until: 0 };
+        writer.send(request).await.expect("an answer");
+    }
+
+    #[tokio::test]
+    async fn who_is_about_to_ask_is_waited_for_and_nobody_else_is() {
+        let groups = Groups::default();
+        let writer = Writer::spawn(groups.clone());
+        // The writer is woken by the first, and so runs before the others.
+        let mut first = std::pin::pin!(send(writer.clone()));
+        tokio::select! {
+            biased;
+            () = &mut first => {}
+            () = std::future::ready(()) => {}
+        }
+        let others: Vec<_> = (0..9).map(|_| tokio::spawn(send(writer.clone()))).collect();
+        first.await;
+        for other in others {
+            other.await.expect("sent");
+        }
+        send(writer).await;
+        assert_eq!(*groups.0.lock().expect("no panic"), [10, 1]);
+    }
+}
