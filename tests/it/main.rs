@@ -41,6 +41,7 @@ mod schedules;
 mod selection;
 mod sensors;
 mod shared_instance;
+mod signatures;
 mod support;
 #[path = "../fuzz/targets.rs"]
 mod targets;

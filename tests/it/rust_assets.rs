@@ -258,12 +258,6 @@ fn result_types_say_their_columns() {
     assert!(<DataFrame as IntoOutput>::schema().is_none());
 }
 
-#[test]
-fn wrong_signatures_are_told_in_words() {
-    let cases = trybuild::TestCases::new();
-    cases.compile_fail("tests/ui/*.rs");
-}
-
 /// A function is told which partitions it makes, and makes no others.
 #[tokio::test]
 async fn a_function_makes_the_partitions_that_it_is_asked_for() {
