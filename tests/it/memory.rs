@@ -11,7 +11,7 @@ use crate::support::{Project, Ran};
 
 const ROWS: u32 = 150_000;
 /// What is asked of the pool, operator by operator. Each has columns `a` and `b`.
-const SUITE: [(&str, &str); 13] = [
+const SUITE: [(&str, &str); 14] = [
     ("sorted", "select row_number() over (order by b, a) as a, b from rows order by b desc, a"),
     ("top", "select a, b from rows order by b limit 1000"),
     ("grouped", "select count(*) + max(a) as a, b from rows group by b"),
@@ -36,6 +36,7 @@ const SUITE: [(&str, &str); 13] = [
         "gathered",
         "select count(*) as a, string_agg(b, '' order by a) as b from rows group by a % 20000",
     ),
+    ("counted", "select count(*) + count(distinct a) as a, max(b) as b from rows group by a % 20"),
     ("united", "select a, b from rows union select a + 1, b from rows"),
 ];
 const POOLS: [&str; 3] = ["64 MiB", "16 MiB", "4 MiB"];
@@ -115,6 +116,7 @@ fn with_little_memory_rows_are_the_same_or_the_error_is_clear() {
         assert_eq!(left, 0, "{pool}: something of what was spilled is left");
         assert!(peak < SLACK + (64 << 20), "{pool}: the process had {} MiB", peak >> 20);
         let found = found(&project);
+        assert!(found.contains_key("counted"), "{pool}: values of a set are given back: {ran:?}");
         for (name, rows) in &found {
             assert_eq!(rows, &expected[name], "{pool}: {name}");
         }

@@ -86,13 +86,15 @@ fn is_selective(node: &Arc<dyn ExecutionPlan>) -> bool {
 #[cfg(test)]
 mod tests {
     use datafusion::physical_plan::displayable;
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::super::state;
 
     #[tokio::test]
     async fn only_a_join_that_selects_tells_what_it_probes() {
-        let context = SessionContext::new_with_state(state(1 << 30).expect("a session"));
+        let context = SessionContext::new_with_state(
+            state(SessionConfig::new(), 1 << 30).expect("a session"),
+        );
         for table in ["a", "b"] {
             let sql = format!(
                 "create table {table} as select v.value as id, v.value % 7 as other

@@ -75,7 +75,7 @@ fn pushed_down(semi: &Join) -> Result<Option<Join>> {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::super::state;
 
@@ -108,7 +108,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_semi_join_goes_to_the_side_that_it_looks_at_and_changes_no_answer() {
-        let ours = SessionContext::new_with_state(state(1 << 30).expect("a session"));
+        let ours = SessionContext::new_with_state(
+            state(SessionConfig::new(), 1 << 30).expect("a session"),
+        );
         let plain = SessionContext::new();
         for (condition, below) in QUERIES {
             for table in TABLES {
