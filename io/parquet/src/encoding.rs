@@ -4,6 +4,8 @@
 //! texts and fractions that come again and again. Values that are all different gain nothing by one,
 //! and the differences of whole numbers, dates and times are as small as the places in a dictionary,
 //! at a fraction of the time. Statistics of pages leave out pages only where a column is clustered.
+//! Packed differences and fractions with all of their digits are hardly smaller when they are
+//! compressed, which is found out by doing it to the rows that are looked at.
 
 use std::collections::HashSet;
 
@@ -13,15 +15,22 @@ use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 /// Rows that are looked at; with fewer than the second nothing is said.
 const SAMPLE: usize = 4096;
 const SAMPLE_MIN: usize = 256;
+/// Rows with which it is tried what compression saves.
+const COMPRESSED_SAMPLE_MIN: usize = 1024;
 /// Rows of a sample whose least and greatest values are compared with those of the next.
 const CLUSTER: usize = 256;
+/// Parts that compression leaves of a column at most, of as many.
+const COMPRESSED_PARTS: (i64, i64) = (7, 8);
 /// Rows whose differences have one width, as the delta encoding of Parquet has them.
 const DELTA_BLOCK: usize = 128;
 /// Bits more than in a dictionary that a difference may take.
@@ -43,11 +52,14 @@ struct Column {
     is_text: bool,
     /// Whether rows that are near each other have values that are near each other.
     is_clustered: bool,
+    /// What it is compressed with, if not with what was asked for.
+    compression: Option<Compression>,
 }
 
 impl Look {
-    /// Looks at the first rows of a table; `None` if they are too few to tell.
-    pub(crate) fn at(rows: &RecordBatch) -> Option<Self> {
+    /// Looks at the first rows of a table, which will be written with these properties; `None` if they
+    /// are too few to tell.
+    pub(crate) fn at(rows: &RecordBatch, properties: &WriterProperties) -> Option<Self> {
         let sample = rows.slice(0, rows.num_rows().min(SAMPLE));
         if sample.num_rows() < SAMPLE_MIN {
             return None;
@@ -65,9 +77,18 @@ impl Look {
                 is_plain: is_plain(column),
                 is_text: text,
                 is_clustered: is_clustered(column),
+                compression: None,
             });
         }
-        Some(Self(columns))
+        let mut look = Self(columns);
+        if sample.num_rows() >= COMPRESSED_SAMPLE_MIN
+            && let Ok(dense) = dense_columns(&sample, look.suited(properties, None))
+        {
+            for column in look.0.iter_mut().filter(|column| dense.contains(&column.name)) {
+                column.compression = Some(Compression::UNCOMPRESSED);
+            }
+        }
+        Some(look)
     }
 
     /// The properties of a file of these columns; without what a small file does not need, if it is
@@ -86,6 +107,9 @@ impl Look {
                     let encoding = Encoding::DELTA_LENGTH_BYTE_ARRAY;
                     builder = builder.set_column_encoding(path.clone(), encoding);
                 }
+            }
+            if let Some(compression) = column.compression {
+                builder = builder.set_column_compression(path.clone(), compression);
             }
             if let Some(statistics) = column.statistics() {
                 builder = builder.set_column_statistics_enabled(path, statistics);
@@ -114,6 +138,23 @@ impl Column {
             _ => Some(EnabledStatistics::Chunk),
         }
     }
+}
+
+/// The columns that compression makes hardly smaller, found out by writing the rows to nowhere.
+fn dense_columns(
+    rows: &RecordBatch,
+    properties: WriterProperties,
+) -> Result<HashSet<String>, ParquetError> {
+    let mut writer = ArrowWriter::try_new(std::io::sink(), rows.schema(), Some(properties))?;
+    writer.write(rows)?;
+    let written = writer.close()?;
+    let (most, of) = COMPRESSED_PARTS;
+    let columns = written.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let dense = columns.filter(|column| {
+        column.compression() != Compression::UNCOMPRESSED
+            && column.compressed_size() * of > column.uncompressed_size() * most
+    });
+    Ok(dense.map(|column| column.column_path().string()).collect())
 }
 
 /// Whether most values are different, or are numbers whose differences take hardly more bits than
@@ -190,6 +231,8 @@ mod tests {
 
     use arrow::array::{Date32Array, Float64Array, Int64Array, StringArray};
 
+    use parquet::basic::ZstdLevel;
+
     use super::*;
 
     fn looks() -> Look {
@@ -217,22 +260,27 @@ mod tests {
             ("few", few),
             ("many", many),
         ];
-        Look::at(&RecordBatch::try_from_iter(columns).expect("a batch")).expect("a look")
+        let zstd = Compression::ZSTD(ZstdLevel::default());
+        let properties = WriterProperties::builder().set_compression(zstd).build();
+        let rows = RecordBatch::try_from_iter(columns).expect("a batch");
+        Look::at(&rows, &properties).expect("a look")
     }
 
     #[test]
-    fn dictionaries_are_for_what_comes_again_and_pages_for_what_is_clustered() {
-        let found: Vec<_> =
-            looks().0.into_iter().map(|c| (c.name, c.is_plain, c.is_clustered)).collect();
+    fn columns_are_encoded_as_their_rows_suggest() {
+        let found = looks().0.into_iter();
+        let found = found.map(|c| (c.name, c.is_plain, c.is_clustered, c.compression.is_some()));
         let expected = [
-            ("flags", false, false),
-            ("texts", true, false),
-            ("keys", true, true),
-            ("wide", false, false),
-            ("dates", true, false),
-            ("few", false, false),
-            ("many", true, false),
+            ("flags", false, false, false),
+            ("texts", true, false, false),
+            ("keys", true, true, false),
+            ("wide", false, false, true),
+            ("dates", true, false, false),
+            ("few", false, false, false),
+            ("many", true, false, true),
         ];
-        assert_eq!(found, expected.map(|(name, plain, apart)| (name.to_owned(), plain, apart)));
+        let expected =
+            expected.map(|(name, plain, apart, dense)| (name.to_owned(), plain, apart, dense));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 }

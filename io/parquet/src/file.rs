@@ -21,6 +21,9 @@ use tokio::io::AsyncWriteExt;
 
 use crate::texts::Texts;
 
+/// Bytes of a part of an upload, which wait in memory until there are as many: the least that S3 takes.
+const PART_BYTES: usize = 5 * 1024 * 1024;
+
 /// Where a file goes and how it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct FileTarget {
@@ -50,7 +53,7 @@ impl FileWriter {
             format!("{partition}/{name}")
         };
         let full = target.store.path(&format!("{}/{path}", target.directory))?;
-        let upload = BufWriter::new(Arc::clone(target.store.objects()), full);
+        let upload = BufWriter::with_capacity(Arc::clone(target.store.objects()), full, PART_BYTES);
         let sink = HashingWriter { upload, hasher: blake3::Hasher::new(), size_bytes: 0 };
         let properties = Some(target.properties.clone());
         let schema = Arc::clone(&target.schema);
@@ -69,6 +72,16 @@ impl FileWriter {
     /// Bytes that are written or waiting to be.
     pub(crate) fn size_bytes(&self) -> u64 {
         (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Bytes that are encoded and wait to be part of an upload.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.writer.bytes_written() % PART_BYTES
+    }
+
+    /// Rows that are written later come into another row group.
+    pub(crate) async fn end_group(&mut self) -> Result<()> {
+        self.writer.flush().await.map_err(|e| write_error(&self.path, e))
     }
 
     /// Finishes the file; durable if the store is.

@@ -1,29 +1,26 @@
 //! Rows that are gathered by directory until each is encoded at once.
 //!
-//! Two phases, since one open encoder a directory costs memory and time in proportion to their
-//! number. What does not fit the budget is written out: large pieces as files of their own, which is
-//! what clustered rows become, and small ones to a spill file, sorted by directory, from which they
-//! are merged again at the end. So there are few files of good size however many directories there
-//! are and however the rows come.
+//! One open encoder a directory costs memory and time in proportion to their number, so rows wait
+//! until there are enough of them. What does not fit the budget goes out: pieces that are worth it as
+//! a row group of the file of their directory, which stays open, and small ones to a spill file, from
+//! which they are merged at the end. So there are few files of good size however many directories
+//! there are and however the rows come.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
-use arrowsmith_io_manager::{Error, HivePath, Result, StoredFile};
+use arrowsmith_io_manager::{Error, Result, StoredFile};
 use datafusion::common::runtime::JoinSet;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, SpillFile, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::encoding::Look;
 use crate::file::FileWriter;
-use crate::split::{Directories, Piece, compact, size_bytes};
+use crate::spill::{Gathered, Spill, merge};
+use crate::split::{Directories, Piece, size_bytes};
 use crate::write::Layout;
 
 /// How much is held in memory, in bytes.
@@ -33,15 +30,19 @@ pub(crate) struct Limits {
     block: usize,
     /// Gathered rows of all streams together.
     gathered: usize,
-    /// A piece from here on is worth a file of its own when memory is short.
-    file: usize,
+    /// A piece from here on is worth a row group of its own when memory is short.
+    group: usize,
+    /// What files that stay open for further row groups may hold, encoded.
+    held: usize,
 }
 
 const MEGABYTE: usize = 1024 * 1024;
-const LIMITS: Limits =
-    Limits { block: 48 * MEGABYTE, gathered: 384 * MEGABYTE, file: 24 * MEGABYTE };
-/// Rows of a batch in a spill file.
-const SPILLED_ROWS: usize = 16 * 1024;
+const LIMITS: Limits = Limits {
+    block: 48 * MEGABYTE,
+    gathered: 384 * MEGABYTE,
+    group: 3 * MEGABYTE / 2,
+    held: 192 * MEGABYTE,
+};
 
 /// What the streams of one version gather.
 pub(crate) struct Gather {
@@ -58,22 +59,15 @@ pub(crate) struct Gather {
 struct State {
     gathered: BTreeMap<u32, Gathered>,
     bytes: usize,
+    /// Row groups that whoever comes next encodes, before more rows are read.
+    waiting: BTreeMap<u32, Vec<RecordBatch>>,
+    /// Directories of which somebody encodes a row group.
+    busy: BTreeSet<u32>,
+    open: BTreeMap<u32, FileWriter>,
     spills: Vec<Spill>,
     files: Vec<StoredFile>,
     /// How many files a directory has.
     rounds: BTreeMap<u32, usize>,
-}
-
-#[derive(Default)]
-struct Gathered {
-    rows: Vec<RecordBatch>,
-    bytes: usize,
-}
-
-/// Rows sorted by directory, and how many there are of each.
-struct Spill {
-    file: Arc<dyn SpillFile>,
-    runs: Vec<(u32, usize)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,7 +98,8 @@ impl Gather {
                 let read = lock(&self.directories).read(&block)?;
                 block.clear();
                 bytes = 0;
-                self.keep(read.cut()?).await?;
+                self.keep(read.cut()?)?;
+                self.encode_waiting().await?;
             }
             if ended {
                 return Ok(());
@@ -112,142 +107,140 @@ impl Gather {
         }
     }
 
-    async fn keep(&self, pieces: Vec<Piece>) -> Result<()> {
-        let mut large = Vec::new();
-        {
-            let mut state = lock(&self.state);
-            for (number, rows) in pieces {
-                let bytes = size_bytes(&rows);
-                let gathered = state.gathered.entry(number).or_default();
-                gathered.rows.push(rows);
-                gathered.bytes += bytes;
-                state.bytes += bytes;
-            }
-            if state.bytes > self.limits.gathered {
-                let is_large = |gathered: &Gathered| gathered.bytes >= self.limits.file;
-                let found = state.gathered.iter().filter(|(_, gathered)| is_large(gathered));
-                let numbers: Vec<u32> = found.map(|(number, _)| *number).collect();
-                for number in numbers {
-                    if let Some(gathered) = state.gathered.remove(&number) {
-                        state.bytes -= gathered.bytes;
-                        let round = state.rounds.entry(number).or_default();
-                        *round += 1;
-                        large.push((number, *round - 1, gathered.rows));
-                    }
-                }
-                // What is left is small; it waits in memory unless there is much of it.
-                if state.bytes > self.limits.gathered / 2 {
-                    let gathered = std::mem::take(&mut state.gathered);
-                    state.bytes = 0;
-                    let spill = self.spill(gathered)?;
-                    state.spills.push(spill);
-                }
+    fn keep(&self, pieces: Vec<Piece>) -> Result<()> {
+        let mut state = lock(&self.state);
+        for (number, rows) in pieces {
+            let bytes = size_bytes(&rows);
+            state.gathered.entry(number).or_default().push(rows, bytes);
+            state.bytes += bytes;
+        }
+        if state.bytes > self.limits.gathered { self.make_room(&mut state) } else { Ok(()) }
+    }
+
+    /// Lets pieces that are worth it wait to be encoded, and spills the others if there are many.
+    fn make_room(&self, state: &mut State) -> Result<()> {
+        for (number, gathered) in std::mem::take(&mut state.gathered) {
+            if gathered.bytes >= self.limits.group {
+                state.bytes -= gathered.bytes;
+                state.waiting.entry(number).or_default().extend(gathered.rows);
+            } else {
+                state.gathered.insert(number, gathered);
             }
         }
-        for (number, round, rows) in large {
-            let path = self.path(number);
-            let file = self.write_directory(path, round, &rows).await?;
-            lock(&self.state).files.push(file);
+        let schema = &self.layout.file.schema;
+        if state.bytes > self.limits.gathered / 2 {
+            let small = std::mem::take(&mut state.gathered);
+            state.bytes = 0;
+            state.spills.push(Spill::try_new(&self.context, schema, small)?);
+        } else {
+            // They would hold on to the blocks of which they were cut.
+            state.gathered.values_mut().try_for_each(|gathered| gathered.own(schema))?;
         }
         Ok(())
     }
 
-    fn path(&self, number: u32) -> HivePath {
-        lock(&self.directories).paths.get(&number).cloned().unwrap_or_default()
-    }
-
-    /// Writes rows to a file that is gone when it is dropped.
-    fn spill(&self, gathered: BTreeMap<u32, Gathered>) -> Result<Spill> {
-        let disk = &self.context.runtime_env().disk_manager;
-        let file = disk.create_tmp_file("gathering rows by partition").map_err(Error::query)?;
-        let schema = &self.layout.file.schema;
-        let out = file.open_writer().map_err(Error::query)?;
-        let mut writer = StreamWriter::try_new(out, schema).map_err(Error::query)?;
-        let (mut runs, mut waiting, mut rows) = (Vec::new(), Vec::new(), 0);
-        let mut flush = |waiting: &mut Vec<RecordBatch>| -> Result<()> {
-            if !waiting.is_empty() {
-                let batch = arrow::compute::concat_batches(schema, waiting.iter());
-                waiting.clear();
-                let batch = compact(&batch.map_err(Error::query)?)?;
-                writer.write(&batch).map_err(Error::query)?;
-            }
-            Ok(())
-        };
-        for (number, gathered) in gathered {
-            let count: usize = gathered.rows.iter().map(RecordBatch::num_rows).sum();
-            runs.push((number, count));
-            rows += count;
-            waiting.extend(gathered.rows);
-            if rows >= SPILLED_ROWS {
-                flush(&mut waiting)?;
-                rows = 0;
-            }
+    async fn encode_waiting(&self) -> Result<()> {
+        loop {
+            let next = {
+                let mut state = lock(&self.state);
+                let State { waiting, busy, .. } = &mut *state;
+                // Who is busy with a directory looks again when it is done.
+                let number = waiting.keys().copied().find(|number| !busy.contains(number));
+                let next = number.and_then(|number| waiting.remove_entry(&number));
+                busy.extend(number);
+                next
+            };
+            let Some((number, rows)) = next else { return Ok(()) };
+            self.write(number, &rows, false).await?;
+            lock(&self.state).busy.remove(&number);
         }
-        flush(&mut waiting)?;
-        writer.finish().map_err(Error::query)?;
-        let mut out = writer.into_inner().map_err(Error::query)?;
-        out.finish().map_err(Error::query)?;
-        Ok(Spill { file, runs })
     }
 
-    /// Encodes what is gathered, several directories at the same time.
+    /// Encodes what is left, several directories at the same time.
     pub(crate) async fn finish(self) -> Result<Vec<StoredFile>> {
         let this = Arc::new(self);
-        let state = std::mem::take(&mut *lock(&this.state));
-        let State { gathered, spills, mut files, rounds, .. } = state;
+        let (gathered, spills) = {
+            let mut state = lock(&this.state);
+            (std::mem::take(&mut state.gathered), std::mem::take(&mut state.spills))
+        };
         let encoders = encoders(&gathered, &spills);
         let (send, receive) = mpsc::channel::<(u32, Vec<RecordBatch>)>(encoders);
         let receive = Arc::new(tokio::sync::Mutex::new(receive));
         let merging = tokio::task::spawn_blocking(move || merge(spills, gathered, &send));
         let mut tasks = JoinSet::new();
         for _ in 0..encoders {
-            let (receive, this, rounds) = (Arc::clone(&receive), Arc::clone(&this), rounds.clone());
+            let (receive, this) = (Arc::clone(&receive), Arc::clone(&this));
             tasks.spawn(async move {
-                let mut written = Vec::new();
                 loop {
                     let next = receive.lock().await.recv().await;
-                    let Some((number, rows)) = next else { return Ok(written) };
-                    let round = rounds.get(&number).copied().unwrap_or_default();
-                    let path = this.path(number);
-                    written.push(this.write_directory(path, round, &rows).await?);
+                    let Some((number, rows)) = next else { break };
+                    this.write(number, &rows, true).await?;
+                }
+                // Files of which all rows are encoded already.
+                loop {
+                    let Some((_, open)) = lock(&this.state).open.pop_first() else { return Ok(()) };
+                    let file = open.finish().await?;
+                    lock(&this.state).files.push(file);
                 }
             });
         }
         while let Some(done) = tasks.join_next().await {
-            let written: Result<Vec<StoredFile>> = match done {
-                Ok(written) => written,
+            let done: Result<()> = match done {
+                Ok(done) => done,
                 Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
                 Err(e) => Err(Error::query(DataFusionError::ExecutionJoin(Box::new(e)))),
             };
-            files.extend(written?);
+            done?;
         }
         merging.await.map_err(|e| Error::query(DataFusionError::ExecutionJoin(Box::new(e))))??;
-        Ok(files)
+        Ok(std::mem::take(&mut lock(&this.state).files))
     }
-}
 
-impl Gather {
-    async fn write_directory(
-        &self,
-        path: HivePath,
-        round: usize,
-        rows: &[RecordBatch],
-    ) -> Result<StoredFile> {
-        let mut file = self.layout.file.clone();
+    /// Encodes rows as a row group of the file of their directory, whose last it may be.
+    async fn write(&self, number: u32, rows: &[RecordBatch], last: bool) -> Result<()> {
+        let open = lock(&self.state).open.remove(&number);
+        let mut file = match open {
+            Some(open) => open,
+            None => self.begin(number, rows, last)?,
+        };
+        for batch in rows {
+            file.write(batch).await?;
+        }
+        let is_full = file.size_bytes() >= self.layout.target_file_bytes;
+        if !last && !is_full {
+            file.end_group().await?;
+            let mut state = lock(&self.state);
+            let held: usize = state.open.values().map(FileWriter::held_bytes).sum();
+            if held + file.held_bytes() <= self.limits.held {
+                state.open.insert(number, file);
+                return Ok(());
+            }
+        }
+        let file = file.finish().await?;
+        lock(&self.state).files.push(file);
+        Ok(())
+    }
+
+    /// A further file of a directory, which has no more than these rows if they are its last.
+    fn begin(&self, number: u32, rows: &[RecordBatch], last: bool) -> Result<FileWriter> {
         if let (None, Some(batch)) = (self.look.get(), rows.first())
-            && let Some(look) = Look::at(batch)
+            && let Some(look) = Look::at(batch, &self.layout.file.properties)
         {
             // Another encoder may have looked at the same time, and saw the same.
             drop(self.look.set(look));
         }
-        let row_count = rows.iter().map(RecordBatch::num_rows).sum();
+        let row_count = last.then(|| rows.iter().map(RecordBatch::num_rows).sum());
         let look = self.look.get().cloned().unwrap_or_default();
-        file.properties = look.suited(&file.properties, Some(row_count));
-        let mut writer = FileWriter::new(&file, path, &format!("0000-{round:04}.parquet"))?;
-        for batch in rows {
-            writer.write(batch).await?;
-        }
-        writer.finish().await
+        let mut target = self.layout.file.clone();
+        target.properties = look.suited(&target.properties, row_count);
+        let path = lock(&self.directories).paths.get(&number).cloned().unwrap_or_default();
+        let round = {
+            let mut state = lock(&self.state);
+            let rounds = state.rounds.entry(number).or_default();
+            *rounds += 1;
+            *rounds - 1
+        };
+        FileWriter::new(&target, path, &format!("0000-{round:04}.parquet"))
     }
 }
 
@@ -262,78 +255,6 @@ fn encoders(gathered: &BTreeMap<u32, Gathered>, spills: &[Spill]) -> usize {
     let most = spills.iter().map(|spill| spill.runs.len()).max().unwrap_or(0).max(gathered.len());
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if total / most.max(1) < SMALL_ROWS { processors * 16 } else { processors * 2 }
-}
-
-/// Sends the rows of each directory, older ones first. Ends early when nobody takes them any more,
-/// since then an encoder has failed and says so.
-fn merge(
-    spills: Vec<Spill>,
-    mut gathered: BTreeMap<u32, Gathered>,
-    send: &mpsc::Sender<(u32, Vec<RecordBatch>)>,
-) -> Result<()> {
-    let mut cursors = spills.into_iter().map(Cursor::try_new).collect::<Result<Vec<_>>>()?;
-    loop {
-        let spilled = cursors.iter().filter_map(Cursor::number).min();
-        let in_memory = gathered.keys().next().copied();
-        let Some(number) = spilled.into_iter().chain(in_memory).min() else { return Ok(()) };
-        let mut rows = Vec::new();
-        for cursor in &mut cursors {
-            cursor.take(number, &mut rows)?;
-        }
-        rows.extend(gathered.remove(&number).into_iter().flat_map(|gathered| gathered.rows));
-        if send.blocking_send((number, rows)).is_err() {
-            return Ok(());
-        }
-    }
-}
-
-/// A spill file that is being read from its beginning.
-struct Cursor {
-    reader: StreamReader<BufReader<File>>,
-    /// Those that were not taken yet, the next one last.
-    runs: Vec<(u32, usize)>,
-    batch: Option<RecordBatch>,
-    /// Keeps the file until it is read.
-    _file: Arc<dyn SpillFile>,
-}
-
-impl Cursor {
-    fn try_new(spill: Spill) -> Result<Self> {
-        let gone = || DataFusionError::Internal("a spill file is not on this machine".to_owned());
-        let path = spill.file.path().ok_or_else(|| Error::query(gone()))?;
-        let file = File::open(path).map_err(|e| Error::query(DataFusionError::IoError(e)))?;
-        let reader = StreamReader::try_new(BufReader::new(file), None).map_err(Error::query)?;
-        let runs = spill.runs.into_iter().rev().collect();
-        Ok(Self { reader, runs, batch: None, _file: spill.file })
-    }
-
-    fn number(&self) -> Option<u32> {
-        self.runs.last().map(|(number, _)| *number)
-    }
-
-    /// The rows of a directory, if they are the next.
-    fn take(&mut self, number: u32, into: &mut Vec<RecordBatch>) -> Result<()> {
-        let Some((_, mut left)) = self.runs.pop_if(|(next, _)| *next == number) else {
-            return Ok(());
-        };
-        while left > 0 {
-            let Some(batch) = self.batch.take() else {
-                self.batch = self.reader.next().transpose().map_err(Error::query)?;
-                if self.batch.is_none() {
-                    let short = "a spill file is shorter than what was written to it";
-                    return Err(Error::query(DataFusionError::Internal(short.to_owned())));
-                }
-                continue;
-            };
-            let rows = left.min(batch.num_rows());
-            into.push(batch.slice(0, rows));
-            left -= rows;
-            if rows < batch.num_rows() {
-                self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -366,10 +287,11 @@ mod tests {
     #[tokio::test]
     async fn no_limit_loses_a_row_or_puts_it_elsewhere() {
         for (limits, directories) in [
-            (Limits { block: 1, gathered: 1, file: usize::MAX }, 40),
-            (Limits { block: 4_000, gathered: 30_000, file: usize::MAX }, 40),
-            (Limits { block: 4_000, gathered: 30_000, file: 2_000 }, 3),
-            (Limits { block: 4_000, gathered: 30_000, file: 1_000 }, 40),
+            (Limits { block: 1, gathered: 1, group: usize::MAX, held: 0 }, 40),
+            (Limits { block: 4_000, gathered: 30_000, group: usize::MAX, held: 0 }, 40),
+            (Limits { block: 4_000, gathered: 30_000, group: 2_000, held: 1 << 20 }, 3),
+            (Limits { block: 4_000, gathered: 30_000, group: 1_000, held: 1 << 20 }, 40),
+            (Limits { block: 4_000, gathered: 30_000, group: 1_000, held: 3_000 }, 40),
             (LIMITS, 40),
         ] {
             let schema = batch(0..1, directories).schema();

@@ -13,6 +13,7 @@
 //! | `hive.rs` | the columns that say into which directory a row goes |
 //! | `split.rs` | rows → pieces, one a directory |
 //! | `gather.rs` | pieces are gathered within a budget, then encoded directory by directory |
+//! | `spill.rs` | small pieces wait on disk |
 //! | `encoding.rs` | how columns are best encoded |
 //! | `file.rs` | one file: encode, hash, upload, collect statistics |
 //! | `checked.rs` | what is compared with the manifest before a row is decoded |
@@ -30,6 +31,7 @@ mod manager;
 mod options;
 mod prune;
 mod read;
+mod spill;
 mod split;
 mod texts;
 mod write;

@@ -13,7 +13,7 @@ use serde_json::Value;
 ///
 /// | option | default | meaning |
 /// |---|---|---|
-/// | `compression` | `"zstd(1)"` | `none`, `snappy`, `lz4`, `gzip(0-9)`, `zstd(1-22)`, `brotli(0-11)`; files of a directory with fewer than 128 rows have none |
+/// | `compression` | `"zstd(1)"` | `none`, `snappy`, `lz4`, `gzip(0-9)`, `zstd(1-22)`, `brotli(0-11)`; files of a directory with fewer than 128 rows have none, nor have columns that it makes less than an eighth smaller |
 /// | `row_group_rows` | `1048576` | rows in a row group |
 /// | `page_size_bytes` | `1048576` | uncompressed bytes of a data page, about |
 /// | `dictionary` | `true` | dictionary encoding |

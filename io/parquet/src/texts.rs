@@ -1,7 +1,6 @@
 //! Statistics of texts of which the encoder takes none: a batch at a time, which is several times faster.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{max_string, max_string_view, min_string, min_string_view};
 use arrow::datatypes::{DataType, Schema};
 use arrowsmith_io_manager::ColumnStatistics;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -67,13 +66,61 @@ impl Texts {
 /// The least and the greatest text of a column; none if all are null.
 fn extremes(column: &ArrayRef) -> Option<(&str, &str)> {
     if let Some(texts) = column.as_string_view_opt() {
-        return Some((min_string_view(texts)?, max_string_view(texts)?));
+        return extremes_of(texts.iter().flatten());
     }
     if let Some(texts) = column.as_string_opt::<i64>() {
-        return Some((min_string(texts)?, max_string(texts)?));
+        return extremes_of(texts.iter().flatten());
     }
-    let texts = column.as_string_opt::<i32>()?;
-    Some((min_string(texts)?, max_string(texts)?))
+    extremes_of(column.as_string_opt::<i32>()?.iter().flatten())
+}
+
+/// Most texts are neither, which their first bytes say.
+fn extremes_of<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+    let first = Text::new(texts.next()?);
+    let (mut least, mut greatest) = (first, first);
+    for text in texts.map(Text::new) {
+        if text.is_less(least) {
+            least = text;
+        } else if greatest.is_less(text) {
+            greatest = text;
+        }
+    }
+    Some((least.text, greatest.text))
+}
+
+/// A text and its first bytes as a number, which are in the same order.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    text: &'a str,
+    start: u64,
+}
+
+impl<'a> Text<'a> {
+    fn new(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        let start = match bytes.first_chunk() {
+            Some(start) => u64::from_be_bytes(*start),
+            None if bytes.is_empty() => 0,
+            None => {
+                let start = bytes.iter().fold(0, |start, byte| start << 8 | u64::from(*byte));
+                start << (u64::BITS as usize - 8 * bytes.len())
+            }
+        };
+        Self { text, start }
+    }
+
+    fn is_less(self, other: Self) -> bool {
+        self.start < other.start || (self.start == other.start && self.ends_before(other))
+    }
+
+    /// Which of two texts that begin alike comes first.
+    fn ends_before(self, other: Self) -> bool {
+        if self.text.len() <= size_of::<u64>() && other.text.len() <= size_of::<u64>() {
+            self.text.len() < other.text.len()
+        } else {
+            self.text < other.text
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +130,30 @@ mod tests {
     use arrow::array::{ArrayRef, StringArray, StringViewArray};
 
     use super::*;
+
+    /// Texts that begin alike, that are short, and that hold the byte of which short ones are filled up.
+    #[test]
+    fn texts_have_their_order() {
+        let texts = [
+            "",
+            "\0",
+            "a",
+            "a\0",
+            "ab",
+            "abcdefg",
+            "abcdefgh",
+            "abcdefgh\0",
+            "abcdefghi",
+            "b",
+            "é",
+        ];
+        for (at, least) in texts.iter().enumerate() {
+            for greatest in &texts[at..] {
+                assert_eq!(extremes_of([*greatest, *least].into_iter()), Some((*least, *greatest)));
+                assert_eq!(extremes_of([*least, *greatest].into_iter()), Some((*least, *greatest)));
+            }
+        }
+    }
 
     /// Nulls, and the extremes of all batches; documents are not told.
     #[test]

@@ -139,7 +139,7 @@ async fn write_stream(
         if batch.num_rows() == 0 {
             continue;
         }
-        if !has_looked && let Some(look) = Look::at(&batch) {
+        if !has_looked && let Some(look) = Look::at(&batch, &target.properties) {
             target.properties = look.suited(&target.properties, None);
         }
         has_looked = true;
