@@ -34,7 +34,8 @@ const FRUGAL_ROWS: usize = 1024;
 
 /// A join builds one table for all partitions if the side of which it is built has no more rows than
 /// this, divided among the other processors, who have to wait for it. Otherwise both sides are cut by
-/// their keys, which moves every row of them. With 32 processors it is what DataFusion has.
+/// their keys, which moves every row of them. With 32 processors these are about as many rows as
+/// `DataFusion` has for any number of them.
 const BUILT_ROWS: usize = 4 * 1024 * 1024;
 /// Bytes of such a row, for sides of which only bytes are known.
 const BUILT_ROW_BYTES: usize = 64;
