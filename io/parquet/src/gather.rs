@@ -21,7 +21,7 @@ use crate::encoding::Look;
 use crate::file::FileWriter;
 use crate::spill::{Gathered, Spill, merge};
 use crate::split::{Directories, Piece, size_bytes};
-use crate::write::Layout;
+use crate::write::{Layout, joined};
 
 /// How much is held in memory, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -173,27 +173,21 @@ impl Gather {
             tasks.spawn(async move {
                 loop {
                     let next = receive.lock().await.recv().await;
-                    let Some((number, rows)) = next else { break };
+                    let Some((number, rows)) = next else { return Ok(()) };
                     this.write(number, &rows, true).await?;
-                }
-                // Files of which all rows are encoded already.
-                loop {
-                    let Some((_, open)) = lock(&this.state).open.pop_first() else { return Ok(()) };
-                    let file = open.finish().await?;
-                    lock(&this.state).files.push(file);
                 }
             });
         }
-        while let Some(done) = tasks.join_next().await {
-            let done: Result<()> = match done {
-                Ok(done) => done,
-                Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-                Err(e) => Err(Error::query(DataFusionError::ExecutionJoin(Box::new(e)))),
-            };
-            done?;
-        }
+        joined(tasks).await?;
         merging.await.map_err(|e| Error::query(DataFusionError::ExecutionJoin(Box::new(e))))??;
-        Ok(std::mem::take(&mut lock(&this.state).files))
+        let State { open, mut files, .. } = std::mem::take(&mut *lock(&this.state));
+        // All rows of these were encoded before the end.
+        let mut tasks = JoinSet::new();
+        for file in open.into_values() {
+            tasks.spawn(file.finish());
+        }
+        files.extend(joined(tasks).await?);
+        Ok(files)
     }
 
     /// Encodes rows as a row group of the file of their directory, whose last it may be.

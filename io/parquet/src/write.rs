@@ -83,7 +83,7 @@ async fn write_directories(
 }
 
 /// What all tasks have made; a panic of one goes on.
-async fn joined<T: 'static>(mut tasks: JoinSet<Result<T>>) -> Result<Vec<T>> {
+pub(crate) async fn joined<T: 'static>(mut tasks: JoinSet<Result<T>>) -> Result<Vec<T>> {
     let mut made = Vec::new();
     while let Some(done) = tasks.join_next().await {
         match done {
