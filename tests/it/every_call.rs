@@ -65,10 +65,19 @@ impl How {
     }
 }
 
+/// How long the calls to a store take: the instance learns of a quick attempt when it publishes, and of a
+/// slow one before.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Pace {
+    Quick,
+    Slow,
+}
+
 /// What a child is told, and what it tells when it comes to its end.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     home: String,
+    pace: Pace,
     faults: Vec<(Where, usize, How)>,
 }
 
@@ -148,7 +157,12 @@ async fn child_of_every_call() {
     let engine = Engine::open(&first, EngineOptions::new(home)).await.expect("an engine");
     assert_eq!(run(engine).await, Some(RunStatus::Success));
 
-    let (of_store, of_instance) = (Arc::new(Plan::default()), Arc::new(Plan::default()));
+    let pause = match order.pace {
+        Pace::Quick => Duration::ZERO,
+        Pace::Slow => Duration::from_millis(15),
+    };
+    let of_store = Arc::new(Plan::paced(pause));
+    let of_instance = Arc::new(Plan::default());
     let second = repository(home, 1, Some(&of_store));
     let failing = Arc::new(Failing(Arc::clone(&of_instance), std::sync::Mutex::default()));
     let instance = Instance::open_interrupted(home, failing).await.expect("an instance");
@@ -173,8 +187,8 @@ async fn child_of_every_call() {
 }
 
 /// Runs the child; what it told, if it came to that.
-fn child(home: &Path, faults: &[(Where, usize, How)]) -> Option<Told> {
-    let order = Order { home: home.display().to_string(), faults: faults.to_vec() };
+fn child(home: &Path, pace: Pace, faults: &[(Where, usize, How)]) -> Option<Told> {
+    let order = Order { home: home.display().to_string(), pace, faults: faults.to_vec() };
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", "every_call::child_of_every_call", "--nocapture"]);
     command.env(CHILD, serde_json::to_string(&order).expect("an order"));
@@ -267,18 +281,22 @@ async fn judge(home: &Path, told: Option<&Told>) -> std::result::Result<(), Stri
     Ok(())
 }
 
-async fn every(here: Where) {
+async fn every(here: Where, pace: Pace) {
     let counted = folder();
-    let told = child(counted.path(), &[]).expect("a run without a fault");
+    let told = child(counted.path(), pace, &[]).expect("a run without a fault");
     judge(counted.path(), Some(&told)).await.expect("without a fault");
     let calls = told.calls[&format!("{here:?}")];
-    assert!(told.is_success && calls >= 6, "{told:?}");
+    let expected = match pace {
+        Pace::Quick => 5,
+        Pace::Slow => 7,
+    };
+    assert!(told.is_success && calls >= expected, "{told:?}");
     let mut violations = Vec::new();
     // A read of a store that fails after it was carried out is one that fails.
     for how in How::ALL {
         for call in 0..calls {
             let home = folder();
-            let told = child(home.path(), &[(here, call, how)]);
+            let told = child(home.path(), pace, &[(here, call, how)]);
             if let Err(violation) = judge(home.path(), told.as_ref()).await {
                 violations.push(format!("{how:?} at call {call} of {calls}: {violation}"));
             }
@@ -289,12 +307,13 @@ async fn every(here: Where) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_survives_every_single_fault_of_its_store() {
-    every(Where::Store).await;
+    every(Where::Store, Pace::Quick).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_survives_every_single_fault_of_its_instance() {
-    every(Where::Instance).await;
+    every(Where::Instance, Pace::Quick).await;
+    every(Where::Instance, Pace::Slow).await;
 }
 
 /// Two faults in one run, of its store and of its instance; `ARROWSMITH_FAULT_PAIRS` of them.
@@ -304,7 +323,7 @@ async fn a_run_survives_pairs_of_faults() {
     let pairs = number("ARROWSMITH_FAULT_PAIRS").unwrap_or(20);
     let seed = number("ARROWSMITH_SEED").unwrap_or(42);
     let counted = folder();
-    let told = child(counted.path(), &[]).expect("a run without a fault");
+    let told = child(counted.path(), Pace::Quick, &[]).expect("a run without a fault");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut violations = Vec::new();
     for _ in 0..pairs {
@@ -313,7 +332,7 @@ async fn a_run_survives_pairs_of_faults() {
             (here, random.usize(..calls), How::ALL[random.usize(..How::ALL.len())])
         });
         let home = folder();
-        let told = child(home.path(), &faults);
+        let told = child(home.path(), Pace::Quick, &faults);
         if let Err(violation) = judge(home.path(), told.as_ref()).await {
             violations.push(format!("{faults:?}: {violation}"));
         }
@@ -326,7 +345,7 @@ async fn a_run_survives_pairs_of_faults() {
 async fn what_faults_could_do_is_seen() {
     let violated = async |break_it: &dyn Fn(&Path)| -> String {
         let home = folder();
-        let told = child(home.path(), &[]).expect("a run");
+        let told = child(home.path(), Pace::Quick, &[]).expect("a run");
         break_it(home.path());
         judge(home.path(), Some(&told)).await.expect_err("a violation")
     };

@@ -353,18 +353,14 @@ async fn publish(instance: &Instance, attempt: &NewAttempt) -> Published {
 /// What an attempt publishes that has done nothing.
 fn nothing(attempt: &NewAttempt) -> Publish {
     Publish {
-        attempt_id: attempt.attempt_id,
-        run_id: attempt.run_id,
-        step_key: "t".to_owned(),
-        environment: "main".to_owned(),
+        attempt: Arc::new(attempt.clone()),
+        begins: false,
         loaded: vec![],
         outputs: vec![],
         versions: vec![],
         reused: vec![],
-        started_at: attempt.at,
         duration_us: 1,
         at: attempt.at + 1,
-        then_begin: vec![],
     }
 }
 

@@ -53,10 +53,16 @@ const FAULTS: [Fault; 4] = [Fault::Before, Fault::After, Fault::Stall, Fault::Sh
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) calls: AtomicUsize,
+    /// How much longer each call takes.
+    pause: Duration,
     fault: Mutex<Option<(usize, Fault)>>,
 }
 
 impl Plan {
+    pub(crate) fn paced(pause: Duration) -> Self {
+        Self { pause, ..Self::default() }
+    }
+
     pub(crate) fn set(&self, fault: Option<(usize, Fault)>) {
         self.calls.store(0, Ordering::SeqCst);
         *self.fault.lock().expect("a plan") = fault;
@@ -74,6 +80,7 @@ impl Plan {
     }
 
     async fn around<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::time::sleep(self.pause).await;
         match self.next() {
             None | Some(Fault::Short) => work.await,
             Some(Fault::Before) => Err(broken()),

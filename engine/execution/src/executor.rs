@@ -1,17 +1,18 @@
 //! The concurrent executor: a step starts when its inputs are there and a slot is free.
 
+mod announce;
 mod confirm;
 mod expand;
 mod hooks;
 mod inputs;
 mod publish;
+mod ready;
 mod resources;
 mod run;
 mod step;
 mod verify;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use arrowsmith_instance::{
     BackfillId, EndRun, EndStep, NewRun, ProcessIdentity, RunId, RunStatus, StepState,
 };
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinSet;
+use futures::future::OptionFuture;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -28,9 +29,10 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::{Engine, Observer, Plan, Progress, Result};
+use announce::UNANNOUNCED_MAX;
 use resources::RunResources;
 use run::Run;
-use step::{Begun, Held, StepEnd};
+use step::StepEnd;
 pub use verify::{Verdict, Verified};
 
 /// How long a run is believed to live without another word.
@@ -39,8 +41,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often it gives a word: with every so many looks.
 const RENEW_EVERY: u32 = 10;
-/// Steps that have computed and wait for their transaction; more than this wait for a slot.
-const PUBLISHING_MAX: usize = 1024;
+/// Steps that wait for a slot, compute, or have computed and wait for their transaction.
+const TASKS_MAX: usize = 1024;
 /// How long steps may take to notice that they are to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How often a run looks whether a pool has a slot that another run held.
@@ -78,9 +80,6 @@ pub struct RunReport {
     /// From its beginning to its end.
     pub elapsed: Duration,
 }
-
-/// The longest path first; among equals the order of the plan.
-type Ready = BinaryHeap<(usize, Reverse<usize>)>;
 
 impl Engine {
     /// Carries out a plan. Cancelling `cancel` stops it in an orderly way.
@@ -196,11 +195,9 @@ impl Ended {
 /// The scheduling loop. It alone decides what is ready, failed and skipped.
 struct Loop {
     run: Arc<Run>,
-    ready: Ready,
-    begun: BTreeMap<usize, Begun>,
     /// `None` is a step that stood for those of a dynamic output, and was replaced by them.
     states: Vec<Option<StepState>>,
-    tasks: JoinSet<StepEnd>,
+    tasks: JoinSet<Result<Option<StepEnd>>>,
     fail_fast: bool,
     /// Whether every ready step waits for a pool.
     pools_full: bool,
@@ -213,9 +210,7 @@ impl Loop {
     fn new(run: Arc<Run>, fail_fast: bool) -> Self {
         let count = run.shape().steps.len();
         let mut this = Self {
-            ready: Ready::new(),
             states: vec![Some(StepState::Planned); count],
-            begun: BTreeMap::new(),
             tasks: JoinSet::new(),
             fail_fast,
             pools_full: false,
@@ -229,10 +224,12 @@ impl Loop {
 
     /// A planned step that waits for nothing becomes ready.
     fn push_if_free(&mut self, at: usize) {
-        let shape = self.run.shape();
+        let run = Arc::clone(&self.run);
+        let shape = run.shape();
         let is_free = shape.waiting_for[at] == 0 && shape.steps[at].node.mapped_over.is_none();
         if is_free && self.states[at] == Some(StepState::Planned) {
-            self.ready.push((shape.steps[at].longest_path, Reverse(at)));
+            self.states[at] = Some(StepState::Running);
+            self.run.ready.push(shape.steps[at].longest_path, at);
         }
     }
 
@@ -243,29 +240,40 @@ impl Loop {
         let limit = said.or(engine.limits.run_timeout).unwrap_or(RUN_TIMEOUT);
         let mut timeout = engine.clock.sleep(limit);
         let mut heartbeat = engine.clock.sleep(HEARTBEAT);
+        let mut announce = engine.clock.sleep(UNANNOUNCED_MAX);
         let mut beats = 0_u32;
+        let (mut next_look, mut grace) = (None, None);
         loop {
-            let wants_start = self.stopping.is_none() && !self.ready.is_empty();
+            let wants_start = self.stopping.is_none() && !self.run.ready.is_empty();
             if !wants_start && self.tasks.is_empty() {
                 break;
             }
-            let may_start = wants_start && !self.pools_full && self.tasks.len() < PUBLISHING_MAX;
-            let slots = Arc::clone(&self.run.slots);
+            if wants_start && !self.pools_full {
+                self.spawn_workers();
+                next_look = None;
+            } else if self.pools_full {
+                next_look.get_or_insert_with(|| engine.clock.sleep(POOL_POLL));
+            }
+            if self.stopping.is_some() {
+                grace.get_or_insert_with(|| engine.clock.sleep(STOP_GRACE));
+            }
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if !self.canceled => {
                     self.canceled = true;
                     self.stop("it was asked to stop");
                 }
-                Some(done) = self.tasks.join_next() => match done {
-                    Ok(end) => self.ended(end).await?,
-                    // A step's own panics are caught in it; this is a fault of the executor.
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                },
-                Ok(slot) = slots.acquire_owned(), if may_start => self.start(slot).await?,
+                Some(done) = self.tasks.join_next() => {
+                    self.done(done).await?;
+                    while let Some(done) = self.tasks.try_join_next() {
+                        self.done(done).await?;
+                    }
+                }
                 // Another run may hold the pools, and nothing tells when it lets go.
-                () = engine.clock.sleep(POOL_POLL), if wants_start && self.pools_full => {
-                    self.pools_full = false;
+                Some(()) = OptionFuture::from(next_look.as_mut()) => self.look_at_pools(),
+                () = &mut announce => {
+                    self.run.unannounced.announce(&engine.instance, engine.clock.now()).await?;
+                    announce = engine.clock.sleep(UNANNOUNCED_MAX);
                 }
                 () = &mut timeout => {
                     self.stop(&format!("the run took longer than {} s", limit.as_secs()));
@@ -285,7 +293,7 @@ impl Loop {
                     }
                     heartbeat = engine.clock.sleep(HEARTBEAT);
                 }
-                () = engine.clock.sleep(STOP_GRACE), if self.stopping.is_some() => {
+                Some(()) = OptionFuture::from(grace.as_mut()) => {
                     self.tasks.abort_all();
                     while self.tasks.join_next().await.is_some() {}
                 }
@@ -294,42 +302,12 @@ impl Loop {
         self.finish().await
     }
 
-    /// Starts the ready step with the longest path whose pool has a slot.
-    async fn start(&mut self, slot: OwnedSemaphorePermit) -> Result<()> {
-        let mut waiting = Vec::new();
-        while let Some((path, Reverse(at))) = self.ready.pop() {
-            let step = self.run.step(at);
-            let Some(pool) = self.run.engine.take_slot(self.run.run_id, &step).await? else {
-                waiting.push((path, Reverse(at)));
-                continue;
-            };
-            self.states[at] = Some(StepState::Running);
-            let begun = self.begun.remove(&at);
-            let span = tracing::info_span!(
-                "step",
-                step = %step.key,
-                state = Empty,
-                otel.name = step.key,
-                otel.status_code = Empty,
-            );
-            // It is several kilobytes, which would be copied from hand to hand.
-            let work = Box::pin(step::run_step(Arc::clone(&self.run), at, Held(slot, pool), begun));
-            let told = async move {
-                let end = work.await;
-                let span = tracing::Span::current();
-                span.record("state", end.state.as_str());
-                if end.state == StepState::Failure {
-                    span.record("otel.status_code", "ERROR");
-                }
-                end
-            };
-            self.tasks.spawn(told.instrument(span));
-            self.ready.extend(waiting);
-            return Ok(());
+    /// One task for each ready step that has none, as long as there may be more.
+    fn spawn_workers(&mut self) {
+        while self.tasks.len() < TASKS_MAX && self.run.ready.wants_worker() {
+            // The spans of steps are within that of the run.
+            self.tasks.spawn(ready::work(Arc::clone(&self.run)).in_current_span());
         }
-        self.pools_full = true;
-        self.ready.extend(waiting);
-        Ok(())
     }
 
     fn stop(&mut self, reason: &str) {
@@ -341,11 +319,32 @@ impl Loop {
         }
     }
 
-    async fn ended(&mut self, end: StepEnd) -> Result<()> {
+    fn look_at_pools(&mut self) {
         self.pools_full = false;
+        self.run.ready.look_at_pools();
+    }
+
+    /// A task has come to its end.
+    async fn done(
+        &mut self,
+        done: std::result::Result<Result<Option<StepEnd>>, JoinError>,
+    ) -> Result<()> {
+        match done {
+            Ok(Ok(Some(end))) => self.ended(end).await,
+            Ok(Ok(None)) => {
+                self.pools_full = self.run.ready.waits_for_pools();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            // A step's own panics are caught in it; this is a fault of the executor.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    async fn ended(&mut self, end: StepEnd) -> Result<()> {
+        self.look_at_pools();
         self.states[end.at] = Some(end.state);
         self.run.engine.free_slot(self.run.run_id, &self.run.step(end.at)).await?;
-        self.begun.extend(end.begun);
         match end.state {
             StepState::Success | StepState::Confirmed | StepState::Reused => {
                 self.expand(end.at, &end.mapping_keys).await?;
@@ -381,7 +380,7 @@ impl Loop {
                 if self.states[reader] != Some(StepState::Planned) {
                     continue;
                 }
-                if let Some(reason) = self.run.missing_output(&step, None) {
+                if let Some(reason) = self.run.missing_output(&step) {
                     self.states[reader] = Some(StepState::Skipped);
                     self.end_steps(&[reader], StepState::Skipped, &reason).await?;
                     pending.push_back(reader);

@@ -184,17 +184,13 @@ impl Engine {
         };
         let publish = Publish {
             reused: Vec::new(),
-            attempt_id: attempt.attempt_id,
-            run_id,
-            step_key: key.to_string(),
-            environment: self.environment.clone(),
+            duration_us: (at - attempt.at).try_into().unwrap_or_default(),
+            attempt: Arc::new(attempt),
+            begins: false,
             loaded: Vec::new(),
             outputs: Vec::new(),
             versions: vec![version],
-            started_at: attempt.at,
-            duration_us: (at - attempt.at).try_into().unwrap_or_default(),
             at,
-            then_begin: Vec::new(),
         };
         match self.instance.publish(publish).await? {
             Published::Yes => Ok(rows),

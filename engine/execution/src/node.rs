@@ -169,11 +169,6 @@ impl Node {
         steps
     }
 
-    /// Whether everything that it gives is known to be given if it succeeds.
-    pub(crate) fn gives_all(&self) -> bool {
-        self.outputs.iter().all(|output| output.required && !output.dynamic)
-    }
-
     /// The assets that it makes, in the order of its outputs.
     pub(crate) fn assets(&self) -> Vec<AssetKey> {
         let assets = self.outputs.iter().filter_map(|output| output.asset.as_ref());

@@ -1,6 +1,7 @@
 //! What was current before becomes current again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrowsmith_definitions::{AssetKey, Materialized};
 use arrowsmith_instance::{
@@ -95,8 +96,7 @@ impl Engine {
             targets,
             at,
         };
-        let attempt_id = attempt.attempt_id;
-        self.instance.begin(vec![attempt]).await?;
+        self.instance.begin(vec![attempt.clone()]).await?;
         let reused = ReusedVersion {
             asset: asset.clone(),
             version: made.stored.version,
@@ -105,18 +105,14 @@ impl Engine {
             size_bytes: made.stored.size_bytes,
         };
         let publish = Publish {
-            attempt_id,
-            run_id,
-            step_key: asset,
-            environment: self.environment.clone(),
+            attempt: Arc::new(attempt),
+            begins: false,
             loaded: Vec::new(),
             outputs: Vec::new(),
             versions: Vec::new(),
             reused: vec![reused],
-            started_at: at,
             duration_us: 0,
             at: self.clock.now(),
-            then_begin: Vec::new(),
         };
         Ok(self.instance.publish(publish).await?)
     }

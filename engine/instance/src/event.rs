@@ -177,6 +177,15 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether nobody looks for it by itself: what a step says on its way is kept in one row with what
+    /// comes of it.
+    pub(crate) fn is_folded(&self) -> bool {
+        matches!(
+            self,
+            Self::LoadedInput { .. } | Self::StepOutput { .. } | Self::HandledOutput { .. }
+        )
+    }
+
     /// The name, such as `STEP_START`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -212,7 +221,7 @@ impl Event {
 /// An event as it is read back.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventRecord {
-    /// Rises with time, within a run and across runs.
+    /// Rises with time, within a run and across runs. What a step has told at once may share it.
     pub event_id: i64,
     /// When it happened.
     pub at: TimeMicros,

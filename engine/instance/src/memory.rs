@@ -55,11 +55,13 @@ struct Run {
 }
 
 #[derive(Debug)]
-struct Attempt {
-    new: NewAttempt,
-    status: AttemptStatus,
-    /// In the order of its targets.
-    epochs: Vec<i64>,
+enum Attempt {
+    /// With epochs in the order of its targets.
+    Running {
+        new: NewAttempt,
+        epochs: Vec<i64>,
+    },
+    Ended(AttemptStatus),
 }
 
 /// What is current for one table, and the newest attempt to replace it.

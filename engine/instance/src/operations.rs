@@ -280,7 +280,8 @@ impl Instance {
         self.operate(Operate::Freshness { states, at }).await.map(|_| ())
     }
 
-    /// Events of some kinds after another, of all runs, oldest first.
+    /// Events of some kinds after another, of all runs, oldest first. What a step has loaded and handed
+    /// over is told of a run only.
     pub async fn events_after(
         &self,
         kinds: &[&str],

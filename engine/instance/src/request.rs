@@ -1,5 +1,6 @@
 //! What can be asked of the writer; each request is one transaction, or part of one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -79,6 +80,12 @@ pub struct NewAttempt {
     pub at: TimeMicros,
 }
 
+impl NewAttempt {
+    pub(crate) fn event(&self) -> Event {
+        Event::StepStart { attempt: self.number, version: self.version.to_string() }
+    }
+}
+
 /// A partition of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPartition {
@@ -152,13 +159,9 @@ pub struct NewOutput {
 #[derive(Debug, Clone)]
 pub struct Publish {
     /// The attempt.
-    pub attempt_id: Uuid,
-    /// Its run.
-    pub run_id: RunId,
-    /// Its step.
-    pub step_key: String,
-    /// Whose pointers it moves.
-    pub environment: String,
+    pub attempt: Arc<NewAttempt>,
+    /// Whether it begins with this, since the instance was not told of it before.
+    pub begins: bool,
     /// What the step has loaded, as it is told.
     pub loaded: Vec<Event>,
     /// Everything that the step has emitted.
@@ -167,21 +170,16 @@ pub struct Publish {
     pub versions: Vec<NewVersion>,
     /// What becomes current again.
     pub reused: Vec<ReusedVersion>,
-    /// When it got a slot and began to compute.
-    pub started_at: TimeMicros,
     /// How long it took, in microseconds.
     pub duration_us: u64,
     /// Now.
     pub at: TimeMicros,
-    /// Attempts that begin if this one publishes: in a chain, the next step needs no transaction
-    /// of its own.
-    pub then_begin: Vec<NewAttempt>,
 }
 
 /// The answer to a [`Publish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// It is current, and the attempts of `then_begin` have begun.
+    /// It is current.
     Yes,
     /// Nothing was changed.
     No(Refusal),
@@ -495,16 +493,18 @@ fn tables<'a>(
 }
 
 impl Publish {
-    /// What is told of a publish, in order, each with the asset that it is about.
-    pub(crate) fn events(&self) -> Vec<(Option<&str>, Event)> {
-        let mut events: Vec<(Option<&str>, Event)> =
-            self.loaded.iter().map(|event| (None, event.clone())).collect();
+    /// What is told of a publish, in order, each with the asset that it is about; that it began, if it
+    /// did not before, is not among it.
+    pub(crate) fn events(&self) -> Vec<(Option<&str>, Cow<'_, Event>)> {
+        let mut events: Vec<(Option<&str>, Cow<'_, Event>)> =
+            self.loaded.iter().map(|event| (None, Cow::Borrowed(event))).collect();
+        let mut tell = |asset, event| events.push((asset, Cow::Owned(event)));
         for emitted in &self.outputs {
             let (output, mapping_key) = (emitted.output.clone(), emitted.mapping_key.clone());
-            events.push((None, Event::StepOutput { output, mapping_key }));
+            tell(None, Event::StepOutput { output, mapping_key });
             let version = self.versions.iter().find(|v| Some(&v.asset) == emitted.asset.as_ref());
             if let Some(new) = version {
-                events.extend(new.tables().map(|(partition_key, row_count, size_bytes)| {
+                for (partition_key, row_count, size_bytes) in new.tables() {
                     let version = new.stored.version.to_string();
                     let partition_key = partition_key.map(str::to_owned);
                     let event = Event::AssetMaterialization {
@@ -513,28 +513,28 @@ impl Publish {
                         row_count,
                         size_bytes,
                     };
-                    (Some(new.asset.as_str()), event)
-                }));
+                    tell(Some(new.asset.as_str()), event);
+                }
             }
             if emitted.stored.is_some() || version.is_some() {
                 let (output, io_manager) = (emitted.output.clone(), emitted.io_manager.clone());
-                events.push((None, Event::HandledOutput { output, io_manager }));
+                tell(None, Event::HandledOutput { output, io_manager });
             }
         }
         for old in &self.reused {
-            events.extend(old.tables().map(|(partition_key, row_count, size_bytes)| {
+            for (partition_key, row_count, size_bytes) in old.tables() {
                 let version = old.version.to_string();
                 let partition_key = partition_key.map(str::to_owned);
                 let event = Event::AssetReused { version, partition_key, row_count, size_bytes };
-                (Some(old.asset.as_str()), event)
-            }));
+                tell(Some(old.asset.as_str()), event);
+            }
         }
         let duration_us = self.duration_us;
         let ended = match self.state() {
             StepState::Reused => Event::StepReused { duration_us },
             _ => Event::StepSuccess { duration_us },
         };
-        events.push((None, ended));
+        tell(None, ended);
         events
     }
 
@@ -545,6 +545,12 @@ impl Publish {
         } else {
             StepState::Success
         }
+    }
+
+    /// The assets of which something becomes current.
+    pub(crate) fn assets(&self) -> impl Iterator<Item = &str> {
+        let versions = self.versions.iter().map(|new| new.asset.as_str());
+        versions.chain(self.reused.iter().map(|old| old.asset.as_str()))
     }
 
     /// Rows and bytes of everything that was stored or became current.

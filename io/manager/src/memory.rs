@@ -22,17 +22,15 @@ use crate::{
 /// It has no options and ignores `partition_by`, since it has no files to lay out.
 #[derive(Debug, Default)]
 pub struct MemoryIoManager {
-    tables: Mutex<HashMap<Version, Kept>>,
+    tables: Mutex<HashMap<Version, Arc<Kept>>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Kept {
-    table: String,
     schema: SchemaRef,
     /// As the plan had them; those of a partitioned version are in `keys`.
-    partitions: Arc<Vec<Vec<RecordBatch>>>,
-    keys: Arc<HashMap<String, Vec<RecordBatch>>>,
-    size_bytes: u64,
+    partitions: Vec<Vec<RecordBatch>>,
+    keys: HashMap<String, Vec<RecordBatch>>,
     stored: StoredTable,
 }
 
@@ -42,7 +40,7 @@ impl MemoryIoManager {
         Self::default()
     }
 
-    fn kept(&self, version: Version) -> Option<Kept> {
+    fn kept(&self, version: Version) -> Option<Arc<Kept>> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
     }
 }
@@ -116,15 +114,7 @@ impl IoManager for MemoryIoManager {
         } else {
             (stored.row_count, stored.size_bytes) = sizes(partitions.iter().flatten());
         }
-        let size_bytes = stored.size_bytes;
-        let kept = Kept {
-            table: stored.table.clone(),
-            schema,
-            partitions: Arc::new(partitions),
-            keys: Arc::new(keys),
-            size_bytes,
-            stored: stored.clone(),
-        };
+        let kept = Arc::new(Kept { schema, partitions, keys, stored: stored.clone() });
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.insert(target.version, kept);
         Ok(stored)
@@ -138,14 +128,14 @@ impl IoManager for MemoryIoManager {
         })?;
         let of_file = |file: &StoredFile| kept.keys.get(file.partition_key.as_deref()?).cloned();
         let partitions = match stored.partitions.as_slice() {
-            [] if kept.stored.partitions.is_empty() => kept.partitions.to_vec(),
+            [] if kept.stored.partitions.is_empty() => kept.partitions.clone(),
             // A table in memory has at least one list of batches, if only an empty one.
             _ => {
                 let of_keys = stored.files.iter().filter_map(of_file);
                 of_keys.chain(std::iter::once(Vec::new())).collect()
             }
         };
-        let table = MemTable::try_new(kept.schema, partitions);
+        let table = MemTable::try_new(Arc::clone(&kept.schema), partitions);
         Ok(Arc::new(table.map_err(Error::query)?))
     }
 
@@ -163,22 +153,22 @@ impl IoManager for MemoryIoManager {
 
     async fn versions(&self) -> Result<Vec<VersionEntry>> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = |(version, kept): (&Version, &Kept)| VersionEntry {
-            table: kept.table.clone(),
+        let entry = |(version, kept): (&Version, &Arc<Kept>)| VersionEntry {
+            table: kept.stored.table.clone(),
             version: *version,
             last_modified: version.created_at(),
-            size_bytes: kept.size_bytes,
+            size_bytes: kept.stored.size_bytes,
         };
         Ok(tables.iter().map(entry).collect())
     }
 
     async fn manifest(&self, entry: &VersionEntry) -> Result<Option<StoredTable>> {
-        Ok(self.kept(entry.version).map(|kept| kept.stored))
+        Ok(self.kept(entry.version).map(|kept| kept.stored.clone()))
     }
 
     async fn remove(&self, entry: &VersionEntry) -> Result<u64> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(tables.remove(&entry.version).map_or(0, |kept| kept.size_bytes))
+        Ok(tables.remove(&entry.version).map_or(0, |kept| kept.stored.size_bytes))
     }
 
     async fn probe(&self) -> Result<()> {

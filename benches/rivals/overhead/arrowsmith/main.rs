@@ -12,6 +12,10 @@ use arrowsmith::prelude::*;
 use arrowsmith::{AssetReference, Input};
 use tokio_util::sync::CancellationToken;
 
+/// As the program of the command line has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Columns)]
 struct Number {
     n: i64,

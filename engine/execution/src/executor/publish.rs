@@ -8,7 +8,7 @@ use arrowsmith_instance::{NewOutput, NewVersion, Publish, Published, Refusal, St
 use arrowsmith_io_manager::StoredTable;
 
 use super::run::Emission;
-use super::step::{Failed, Hint, StepEnd, Work, new_attempt};
+use super::step::{Failed, Hint, StepEnd, Work};
 use crate::Progress;
 use crate::attempt::Written;
 use crate::error::chain;
@@ -22,14 +22,6 @@ impl Work {
         let engine = &run.engine;
         let (elapsed, at) = (self.elapsed(), engine.clock.now());
         let mut end = StepEnd::new(self.at, StepState::Success);
-        let mut then_begin = Vec::new();
-        if !run.cancel.is_cancelled() {
-            for next in run.next_after(self.at) {
-                let (attempt, new) = new_attempt(run, &run.step(next), 1, at);
-                end.begun.insert(next, attempt);
-                then_begin.push(new);
-            }
-        }
         let (mut versions, mut outputs) = (Vec::new(), Vec::new());
         for output in &written.outputs {
             let declared = step
@@ -53,18 +45,14 @@ impl Work {
             end.mapping_keys.extend(output.mapping_key.clone());
         }
         let publish = Publish {
-            attempt_id: self.begun.attempt_id,
-            run_id: run.run_id,
-            step_key: step.key.clone(),
-            environment: run.plan.environment.clone(),
+            attempt: Arc::clone(&self.attempt.new),
+            begins: false,
             loaded: self.loaded.clone(),
             outputs,
             versions,
             reused: self.reused_versions(),
-            started_at: self.started_at,
             duration_us: elapsed.as_micros().try_into().unwrap_or(u64::MAX),
             at,
-            then_begin,
         };
         // Readers ask for them as soon as it is published.
         let digests = written.outputs.iter().flat_map(|output| &output.digests).cloned().collect();
@@ -76,11 +64,7 @@ impl Work {
         }
         let (state, (rows, bytes)) = (publish.state(), publish.totals());
         end.state = state;
-        match engine.instance.publish(publish).await {
-            Ok(Published::Yes) => {}
-            Ok(Published::No(refusal)) => return Err(self.refused(refusal)),
-            Err(error) => return Err(not_published(&chain(&error))),
-        }
+        self.ask_to_publish(publish).await?;
         self.mirror().await;
         if state == StepState::Reused {
             self.remember_stored();
@@ -91,6 +75,22 @@ impl Work {
         tracing::info!(rows, bytes, elapsed_ms, "published");
         self.notice_end(state, rows, bytes, None);
         Ok(end)
+    }
+
+    async fn ask_to_publish(&self, mut publish: Publish) -> Result<(), Failed> {
+        publish.begins = self.attempt.begins().await;
+        let begins = publish.begins;
+        let failed = match self.run.engine.instance.publish(publish).await {
+            Ok(Published::Yes) => return Ok(()),
+            // The run has ended, and its steps with it.
+            Ok(Published::No(refusal @ Refusal::RunEnded(_))) => return Err(self.refused(refusal)),
+            Ok(Published::No(refusal)) => self.refused(refusal),
+            Err(error) => not_published(&chain(&error)),
+        };
+        if begins {
+            self.attempt.not_begun().await;
+        }
+        Err(failed)
     }
 
     fn new_version(

@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::RunOptions;
+use super::announce::Unannounced;
+use super::ready::Ready;
 use crate::catalog::Part;
 use crate::fresh::{Candidate, Consumes, provenance};
 use crate::history::InstanceHistory;
@@ -30,7 +32,8 @@ pub(super) struct Run {
     pub(super) canceled: Arc<AtomicBool>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) slots: Arc<Semaphore>,
-    pub(super) slot_count: usize,
+    pub(super) ready: Ready,
+    pub(super) unannounced: Unannounced,
     pub(super) resources: Arc<Resources>,
     pub(super) history: Arc<dyn History>,
     shape: Mutex<Shape>,
@@ -141,7 +144,6 @@ impl Run {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let limit = options.max_concurrent.or(plan.max_concurrent);
         let limit = limit.or(engine.limits.max_concurrent);
-        let slot_count = limit.unwrap_or(processors).max(1);
         Self {
             history: Arc::new(InstanceHistory::new(&engine, &plan.environment)),
             engine,
@@ -150,8 +152,9 @@ impl Run {
             cancel: CancellationToken::new(),
             canceled: Arc::default(),
             observer,
-            slots: Arc::new(Semaphore::new(slot_count)),
-            slot_count,
+            slots: Arc::new(Semaphore::new(limit.unwrap_or(processors).max(1))),
+            ready: Ready::default(),
+            unannounced: Unannounced::default(),
             resources: Arc::new(resources),
             shape: Mutex::new(Shape::new(&plan.steps)),
             told: Mutex::default(),
@@ -166,24 +169,6 @@ impl Run {
 
     pub(super) fn step(&self, at: usize) -> Arc<Step> {
         Arc::clone(&self.shape().steps[at])
-    }
-
-    /// Readers that wait for nothing but this step and are sure to run after it, the longest path
-    /// first, no more than slots.
-    pub(super) fn next_after(&self, at: usize) -> Vec<usize> {
-        let shape = self.shape();
-        if !shape.steps[at].node.gives_all() {
-            return Vec::new();
-        }
-        let waits_only = |reader: &&usize| {
-            let node = &shape.steps[**reader].node;
-            shape.waiting_for[**reader] == 1 && node.mapped_over.is_none() && node.pool.is_none()
-        };
-        let mut next: Vec<usize> = shape.readers[at].iter().filter(waits_only).copied().collect();
-        next.retain(|reader| self.missing_output(&shape.steps[*reader], Some(at)).is_none());
-        next.sort_by_key(|reader| std::cmp::Reverse(shape.steps[*reader].longest_path));
-        next.truncate(self.slot_count);
-        next
     }
 
     pub(super) fn remember(&self, key: OutputKey, emission: Emission) {
@@ -206,18 +191,17 @@ impl Run {
 
     /// Why a step whose upstream steps have all ended cannot run: an output that was not emitted.
     ///
-    /// An input that gathers does with what is there, unless nothing is. What `assume` is going to
-    /// emit counts as emitted.
-    pub(super) fn missing_output(&self, step: &Step, assume: Option<usize>) -> Option<String> {
+    /// An input that gathers does with what is there, unless nothing is.
+    pub(super) fn missing_output(&self, step: &Step) -> Option<String> {
         let emitted = self.emitted.lock().unwrap_or_else(PoisonError::into_inner);
         let is_missing = |source: &NodeSource| match source {
             NodeSource::Step { at, output, mapping_key, collect: false } => {
-                assume != Some(*at)
-                    && !emitted.contains_key(&(*at, output.clone(), mapping_key.clone()))
+                !emitted.contains_key(&(*at, output.clone(), mapping_key.clone()))
             }
-            NodeSource::Partitions(of) => of.made.iter().any(|(at, output, _)| {
-                assume != Some(*at) && !emitted.contains_key(&(*at, output.clone(), None))
-            }),
+            NodeSource::Partitions(of) => of
+                .made
+                .iter()
+                .any(|(at, output, _)| !emitted.contains_key(&(*at, output.clone(), None))),
             NodeSource::Absent { .. } => true,
             _ => false,
         };

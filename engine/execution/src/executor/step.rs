@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrowsmith_definitions::{BoxError, HookEvent, PermanentFailure, RetryRequested};
+use arrowsmith_definitions::{AssetKey, BoxError, HookEvent, PermanentFailure, RetryRequested};
 use arrowsmith_instance::{
-    AttemptStatus, EndAttempt, Event, NewAttempt, Provenance, StepState, Target, Tell, TimeMicros,
+    AttemptStatus, EndAttempt, Event, NewAttempt, Provenance, StepState, Target, Tell,
 };
 use arrowsmith_io_manager::Version;
 use datafusion::catalog::TableProvider;
@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::POOL_POLL;
+use super::announce::Attempt;
 use super::confirm::{parts_of, without};
 use super::hooks::run_hooks;
 use super::inputs::Inputs;
@@ -30,13 +31,6 @@ use crate::{Counters, Progress, Step};
 /// How long an attempt may take if nobody says otherwise.
 const STEP_TIMEOUT: Duration = Duration::from_hours(6);
 
-/// An attempt that the instance knows, or is about to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Begun {
-    pub(super) attempt_id: Uuid,
-    version: Version,
-}
-
 /// What a step holds while it computes: a slot of the run, and one of its pool if it has one.
 pub(super) struct Held(
     #[expect(dead_code, reason = "it is held, not read")] pub(super) OwnedSemaphorePermit,
@@ -49,13 +43,11 @@ pub(super) struct StepEnd {
     pub(super) state: StepState,
     /// Mapping keys of its dynamic outputs, in the order of emission.
     pub(super) mapping_keys: Vec<String>,
-    /// Attempts of readers that began with the publishing of this step.
-    pub(super) begun: BTreeMap<usize, Begun>,
 }
 
 impl StepEnd {
     pub(super) fn new(at: usize, state: StepState) -> Self {
-        Self { at, state, mapping_keys: Vec::new(), begun: BTreeMap::new() }
+        Self { at, state, mapping_keys: Vec::new() }
     }
 }
 
@@ -118,8 +110,7 @@ pub(super) struct Work {
     pub(super) number: u32,
     /// Whether it is to need little memory, after an attempt that had not enough.
     pub(super) frugal: bool,
-    pub(super) begun: Begun,
-    pub(super) started_at: TimeMicros,
+    pub(super) attempt: Arc<Attempt>,
     pub(super) input_versions: BTreeMap<String, Version>,
     pub(super) loaded: Vec<Event>,
     /// Whether what is written comes behind what is stored already.
@@ -132,35 +123,24 @@ pub(super) struct Work {
     pub(super) reused: Vec<Part>,
 }
 
-pub(super) async fn run_step(
-    run: Arc<Run>,
-    at: usize,
-    held: Held,
-    begun: Option<Begun>,
-) -> StepEnd {
+pub(super) async fn run_step(run: Arc<Run>, at: usize, held: Held) -> StepEnd {
     let step = run.step(at);
     let (mut number, mut frugal) = (1, false);
-    let mut begun = begun;
     let mut held = Some(held);
     loop {
-        let started_at = run.engine.clock.now();
-        let first = if let Some(begun) = begun.take() {
-            begun
-        } else {
-            let (begun, new) = new_attempt(&run, &step, number, started_at);
-            if let Err(error) = run.engine.instance.begin_soon(vec![new]).await {
-                return failed_to_begin(&run, &step, at, &chain(&error));
-            }
-            begun
-        };
+        let attempt = Arc::new(Attempt::new(new_attempt(&run, &step, number)));
+        if adds_to(&step).is_none() {
+            run.unannounced.push(&attempt);
+        } else if let Err(error) = attempt.fence(&run.engine.instance).await {
+            return failed_to_begin(&run, &step, at, &chain(&error));
+        }
         let mut work = Work {
             run: Arc::clone(&run),
             step: Arc::clone(&step),
             at,
             number,
             frugal,
-            begun: first,
-            started_at,
+            attempt,
             input_versions: BTreeMap::new(),
             loaded: Vec::new(),
             appends: false,
@@ -213,16 +193,18 @@ pub(super) async fn run_step(
     }
 }
 
-/// The rows that an incremental asset has stored already, unless it is to be made anew.
+/// The asset to whose stored rows a step adds: an incremental one, unless it is to be made anew.
+fn adds_to(step: &Step) -> Option<&AssetKey> {
+    let resolved = step.node.outputs.first()?.asset.as_ref()?;
+    let adds = resolved.asset.materialized.is_incremental() && !step.node.full_refresh;
+    adds.then_some(&resolved.asset.key)
+}
+
+/// The rows to which a step adds.
 async fn previous_of(run: &Run, step: &Step) -> Result<Option<Arc<dyn TableProvider>>, BoxError> {
-    let resolved = step.node.outputs.first().and_then(|output| output.asset.as_ref());
-    match resolved {
-        Some(resolved)
-            if resolved.asset.materialized.is_incremental() && !step.node.full_refresh =>
-        {
-            Ok(run.engine.previous(&resolved.asset.key).await?)
-        }
-        _ => Ok(None),
+    match adds_to(step) {
+        Some(asset) => Ok(run.engine.previous(asset).await?),
+        None => Ok(None),
     }
 }
 
@@ -250,13 +232,7 @@ async fn release(run: &Run, step: &Step, held: &mut Option<Held>) {
     }
 }
 
-pub(super) fn new_attempt(
-    run: &Run,
-    step: &Step,
-    number: u32,
-    now: TimeMicros,
-) -> (Begun, NewAttempt) {
-    let begun = Begun { attempt_id: Uuid::now_v7(), version: Version(Uuid::now_v7()) };
+fn new_attempt(run: &Run, step: &Step, number: u32) -> NewAttempt {
     let keys = match &step.node.partitions {
         Some(partitions) => partitions.texts(),
         None => vec![String::new()],
@@ -267,17 +243,16 @@ pub(super) fn new_attempt(
             move |key: &String| Target { asset: asset.clone(), partition_key: key.clone() };
         keys.iter().map(target).collect::<Vec<_>>()
     });
-    let new = NewAttempt {
-        attempt_id: begun.attempt_id,
+    NewAttempt {
+        attempt_id: Uuid::now_v7(),
         run_id: run.run_id,
         step_key: step.key.clone(),
         number,
-        version: begun.version,
+        version: Version(Uuid::now_v7()),
         environment: run.plan.environment.clone(),
         targets: targets.collect(),
-        at: now,
-    };
-    (begun, new)
+        at: run.engine.clock.now(),
+    }
 }
 
 fn failed_to_begin(run: &Run, step: &Step, at: usize, error: &str) -> StepEnd {
@@ -296,7 +271,7 @@ fn failed_to_begin(run: &Run, step: &Step, at: usize, error: &str) -> StepEnd {
 impl Work {
     pub(super) fn elapsed(&self) -> Duration {
         let now = self.run.engine.clock.now();
-        Duration::from_micros((now - self.started_at).try_into().unwrap_or_default())
+        Duration::from_micros((now - self.attempt.new.at).try_into().unwrap_or_default())
     }
 
     async fn attempt(&mut self) -> Outcome {
@@ -307,14 +282,14 @@ impl Work {
             attempt: self.number,
             counters: Arc::clone(&counters),
         });
-        tracing::debug!(attempt = self.number, version = %self.begun.version, "attempt began");
+        tracing::debug!(attempt = self.number, version = %self.attempt.new.version, "attempt began");
         let policy = &self.step.node.policy;
         let limit = policy.timeout.or(engine.limits.step_timeout).unwrap_or(STEP_TIMEOUT);
         let cancel = self.run.cancel.clone();
         let (run, step, version) =
-            (Arc::clone(&self.run), Arc::clone(&self.step), self.begun.version);
+            (Arc::clone(&self.run), Arc::clone(&self.step), self.attempt.new.version);
         let frugal = self.frugal;
-        let context = run.context(&step, self.number, self.started_at, frugal);
+        let context = run.context(&step, self.number, self.attempt.new.at, frugal);
         let (versions, loaded, appends) =
             (&mut self.input_versions, &mut self.loaded, &mut self.appends);
         let (made_of, kept, reused) = (&mut self.provenance, &mut self.kept, &mut self.reused);
@@ -385,7 +360,12 @@ impl Work {
             at,
         };
         let told = written.checks.iter().map(tell).collect();
-        if let Err(error) = self.run.engine.instance.tell(told).await {
+        let instance = &self.run.engine.instance;
+        let told = match self.attempt.announce(instance).await {
+            Ok(()) => instance.tell(told).await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
             return Some(format!("its checks were not recorded: {}", chain(&error)));
         }
         let blocking: Vec<&str> =
@@ -461,7 +441,7 @@ impl Work {
         event: Event,
     ) {
         let end = EndAttempt {
-            attempt_id: self.begun.attempt_id,
+            attempt_id: self.attempt.new.attempt_id,
             run_id: self.run.run_id,
             step_key: self.step.key.clone(),
             status,
@@ -470,7 +450,12 @@ impl Work {
             event,
             at: self.run.engine.clock.now(),
         };
-        if let Err(error) = self.run.engine.instance.end_attempt(end).await {
+        let instance = &self.run.engine.instance;
+        let ended = match self.attempt.announce(instance).await {
+            Ok(()) => instance.end_attempt(end).await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
             tracing::error!(error = %chain(&error), "the end of the attempt was not recorded");
         }
     }

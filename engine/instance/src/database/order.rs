@@ -27,14 +27,27 @@ pub(super) fn ordered(requests: &[Request]) -> Vec<usize> {
             start = at + 1;
             published.clear();
         } else if let Request::Publish(publish) = request {
-            let begun = publish.then_begin.iter().flat_map(|attempt| &attempt.targets);
-            published.extend(publish.versions.iter().map(|version| version.asset.as_str()));
-            published.extend(publish.reused.iter().map(|version| version.asset.as_str()));
-            published.extend(begun.map(|target| target.asset.as_str()));
+            published.extend(publish.assets());
         }
     }
     order[start..].sort_by_key(|place| rank(&requests[*place]));
     order
+}
+
+/// How many of these publishes, from the first, make different tables current: what the first of two for
+/// the same table has done must be seen by the second.
+pub(super) fn disjoint(requests: &[&Request]) -> usize {
+    let mut seen = HashSet::new();
+    let mut assets = requests.iter().map(|request| match request {
+        Request::Publish(publish) => publish.assets().collect(),
+        _ => Vec::new(),
+    });
+    let clash = assets.position(|assets| {
+        let again = assets.iter().any(|asset| seen.contains(asset));
+        seen.extend(assets);
+        again
+    });
+    clash.unwrap_or(requests.len())
 }
 
 /// What comes first; `None` for what stays where it is.
@@ -55,12 +68,12 @@ mod tests {
     use arrowsmith_io_manager::Version;
     use uuid::Uuid;
 
-    use super::ordered;
+    use super::{disjoint, ordered};
     use crate::request::{Request, ToPublish};
-    use crate::{NewAttempt, Publish, RunId, Target};
+    use crate::{NewAttempt, Publish, ReusedVersion, RunId, Target};
 
-    fn begin(assets: &[&str]) -> NewAttempt {
-        let target = |asset: &&str| Target { asset: (*asset).into(), partition_key: String::new() };
+    fn begin(asset: &str) -> NewAttempt {
+        let target = Target { asset: asset.into(), partition_key: String::new() };
         NewAttempt {
             attempt_id: Uuid::nil(),
             run_id: RunId(Uuid::nil()),
@@ -68,29 +81,33 @@ mod tests {
             number: 1,
             version: Version(Uuid::nil()),
             environment: "main".to_owned(),
-            targets: assets.iter().map(target).collect(),
+            targets: vec![target],
             at: 0,
         }
     }
 
-    /// What each word asks for: `b a` begins `a`, `p a` publishes and then begins `a`.
+    fn publish(asset: &str) -> Request {
+        let (version, partitions) = (Version(Uuid::nil()), Vec::new());
+        let asset_of = asset.to_owned();
+        let reused =
+            ReusedVersion { asset: asset_of, version, partitions, row_count: 0, size_bytes: 0 };
+        Request::Publish(Arc::new(ToPublish::new(Publish {
+            attempt: Arc::new(begin(asset)),
+            begins: false,
+            loaded: Vec::new(),
+            outputs: Vec::new(),
+            versions: Vec::new(),
+            reused: vec![reused],
+            duration_us: 0,
+            at: 0,
+        })))
+    }
+
+    /// What each word asks for: `b a` begins an attempt for `a`, `p a` publishes one.
     fn order_of(words: &[&str]) -> Vec<usize> {
         let requests = words.iter().map(|word| match word.split_once(' ') {
-            Some(("b", asset)) => Request::Begin(vec![begin(&[asset])]),
-            Some(("p", asset)) => Request::Publish(Arc::new(ToPublish::new(Publish {
-                attempt_id: Uuid::nil(),
-                run_id: RunId(Uuid::nil()),
-                step_key: String::new(),
-                environment: "main".to_owned(),
-                loaded: Vec::new(),
-                outputs: Vec::new(),
-                versions: Vec::new(),
-                reused: Vec::new(),
-                started_at: 0,
-                duration_us: 0,
-                at: 0,
-                then_begin: vec![begin(&[asset])],
-            }))),
+            Some(("b", asset)) => Request::Begin(vec![begin(asset)]),
+            Some(("p", asset)) => publish(asset),
             _ if *word == "digests" => Request::RememberDigests(Vec::new()),
             _ => Request::EndSteps(Vec::new()),
         });
@@ -108,5 +125,16 @@ mod tests {
         assert_eq!(order_of(&["p a", "b a", "p c", "b b"]), [0, 1, 3, 2], "the same asset");
         assert_eq!(order_of(&["p a", "end", "b b"]), [0, 1, 2], "the end of something");
         assert_eq!(order_of(&["b a", "end", "digests", "p b", "b c"]), [0, 1, 2, 4, 3]);
+    }
+
+    #[test]
+    fn what_makes_the_same_table_current_shares_no_statement() {
+        let of = |assets: &[&str]| {
+            let requests: Vec<Request> = assets.iter().map(|asset| publish(asset)).collect();
+            disjoint(&requests.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["a", "b", "c"]), 3);
+        assert_eq!(of(&["a", "b", "a", "c"]), 2);
+        assert_eq!(of(&["a", "a"]), 1);
     }
 }

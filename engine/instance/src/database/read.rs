@@ -104,7 +104,7 @@ macro_rules! events {
     ($from:literal) => {
         concat!(
             "select json_group_array(json_array(run_id, event_id, at, step_key, asset,
-               json(payload)))
+               json(payload), json(folded)))
              from (",
             $from,
             ") as e"
@@ -131,7 +131,8 @@ pub(super) use in_use;
 type FoundSummary = (Version, RunId, Option<String>, BTreeMap<String, Version>, Option<Provenance>);
 
 /// The run and the columns of an [`EventRecord`].
-pub(super) type FoundEvent = (RunId, i64, TimeMicros, Option<String>, Option<String>, Event);
+pub(super) type FoundEvent =
+    (RunId, i64, TimeMicros, Option<String>, Option<String>, Event, Option<Vec<Event>>);
 
 /// The columns of a [`Pointer`].
 type FoundPointer = (String, Version, TimeMicros, String, u64, u64, Option<String>, String);
@@ -391,7 +392,7 @@ impl Reader for DatabaseReader {
                 [text(&run_id), text(&after)],
             )
             .await?;
-        Ok(found.into_iter().map(|found| event(found).1).collect())
+        Ok(found.into_iter().flat_map(with_folded).collect())
     }
 
     async fn versions_in_use(&self) -> Result<HashSet<Version>> {
@@ -411,8 +412,17 @@ fn run_of(text: &str) -> RunId {
 }
 
 pub(super) fn event(found: FoundEvent) -> (RunId, EventRecord) {
-    let (run_id, event_id, at, step_key, asset, event) = found;
+    let (run_id, event_id, at, step_key, asset, event, _) = found;
     (run_id, EventRecord { event_id, at, step_key, asset, event })
+}
+
+/// What a step told in front of an event, and then the event.
+fn with_folded(mut found: FoundEvent) -> impl Iterator<Item = EventRecord> {
+    let folded = found.6.take().unwrap_or_default();
+    let (_, own) = event(found);
+    let (event_id, at, step) = (own.event_id, own.at, own.step_key.clone());
+    let of = move |event| EventRecord { event_id, at, step_key: step.clone(), asset: None, event };
+    folded.into_iter().map(of).chain(std::iter::once(own))
 }
 
 fn pointer(found: FoundPointer) -> Pointer {

@@ -1,50 +1,65 @@
 //! Rows on their way to a statement; what stands where in them, the statements in [`write`](super::write)
 //! say.
 
+use std::borrow::Cow;
+
 use arrowsmith_io_manager::Version;
 use serde::Serialize;
 
 use crate::request::Current;
 use crate::{Error, Event, NewOutput, NewVersion, Publish, Result, RunId, TimeMicros};
 
-/// Rows for one statement, as one JSON array of arrays.
+/// Rows for one statement, as one JSON array of arrays. A document is a value of a row as it is, which
+/// becomes its text when the row is taken apart.
 #[derive(Debug, Default)]
-pub(super) struct Rows(String);
+pub(super) struct Rows(Vec<u8>);
 
 impl Rows {
     pub(super) fn push(&mut self, row: &impl Serialize) -> Result<()> {
-        self.push_text(&encode(row)?);
-        Ok(())
+        self.separate();
+        serde_json::to_writer(&mut self.0, row).map_err(refused)
     }
 
     /// One event, about a run and perhaps a step and an asset.
     pub(super) fn push_event(
         &mut self,
-        (run, step, asset): (RunId, Option<&str>, Option<&str>),
+        of: (RunId, Option<&str>, Option<&str>),
         at: TimeMicros,
         event: &Event,
     ) -> Result<()> {
-        self.push(&(run, step, asset, at, event.kind(), encode(event)?))
+        self.push_with_folded(of, at, event, &[])
+    }
+
+    /// One event, with others that come in front of it.
+    fn push_with_folded(
+        &mut self,
+        (run, step, asset): (RunId, Option<&str>, Option<&str>),
+        at: TimeMicros,
+        event: &Event,
+        folded: &[Cow<'_, Event>],
+    ) -> Result<()> {
+        let folded = (!folded.is_empty()).then_some(folded);
+        self.push(&(run, step, asset, at, event.kind(), event, folded))
     }
 
     pub(super) fn join(&mut self, others: &Self) {
-        if let Some(others) = others.0.strip_prefix('[') {
-            self.push_text(others);
+        if let Some(others) = others.0.get(1..) {
+            self.separate();
+            self.0.extend_from_slice(others);
         }
     }
 
-    fn push_text(&mut self, rows: &str) {
-        self.0.push(if self.0.is_empty() { '[' } else { ',' });
-        self.0.push_str(rows);
+    fn separate(&mut self) {
+        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn text(mut self) -> Option<String> {
-        self.0.push_str(if self.is_empty() { "[]" } else { "]" });
-        Some(self.0)
+    pub(super) fn text(mut self) -> Result<Option<String>> {
+        self.0.extend_from_slice(if self.is_empty() { b"[]" } else { b"]" });
+        String::from_utf8(self.0).map(Some).map_err(refused)
     }
 }
 
@@ -66,31 +81,44 @@ pub(crate) struct PublishRows {
 impl PublishRows {
     pub(crate) fn of(publish: &Publish) -> Result<Self> {
         let mut all = Self::default();
-        let (run, step, at) = (publish.run_id, publish.step_key.as_str(), publish.at);
+        let (attempt, at) = (&publish.attempt, publish.at);
+        let (run, step) = (attempt.run_id, attempt.step_key.as_str());
+        // It comes before whatever began earlier for the same tables.
+        let raises = u8::from(publish.begins);
         for new in &publish.versions {
             push_version(
                 &mut all.versions,
                 new,
-                (run, publish.attempt_id),
+                (run, attempt.attempt_id),
                 at,
                 publish.duration_us,
             )?;
             let pointers = if new.keeps_others { &mut all.beside } else { &mut all.pointers };
-            push_new_pointers(pointers, new, &publish.environment, at)?;
+            push_new_pointers(pointers, new, &attempt.environment, at, raises)?;
         }
         for old in &publish.reused {
-            let of = (publish.environment.as_str(), old.asset.as_str(), old.version);
-            push_pointers(&mut all.pointers, of, old.tables(), at)?;
+            let of = (attempt.environment.as_str(), old.asset.as_str(), old.version);
+            push_pointers(&mut all.pointers, of, old.tables(), at, raises)?;
             all.pins.push(&(run, old.version))?;
         }
         for output in &publish.outputs {
             push_output(&mut all.outputs, output, publish)?;
         }
-        all.attempts.push(&(publish.attempt_id, at))?;
-        let (started, (rows, bytes)) = (publish.started_at, publish.totals());
-        all.steps.push(&(run, step, at, rows, bytes, started, publish.state()))?;
+        let (id, number, version) = (attempt.attempt_id, attempt.number, attempt.version);
+        all.attempts.push(&(id, run, step, number, version, attempt.at, at))?;
+        let (rows, bytes) = publish.totals();
+        all.steps.push(&(run, step, at, rows, bytes, attempt.at, publish.state(), number))?;
+        if publish.begins {
+            all.events.push_event((run, Some(step), None), attempt.at, &attempt.event())?;
+        }
+        let mut folded = Vec::new();
         for (asset, event) in publish.events() {
-            all.events.push_event((run, Some(step), asset), at, &event)?;
+            if event.is_folded() {
+                folded.push(event);
+            } else {
+                let of = (run, Some(step), asset);
+                all.events.push_with_folded(of, at, &event, &std::mem::take(&mut folded))?;
+            }
         }
         Ok(all)
     }
@@ -108,22 +136,25 @@ impl PublishRows {
 }
 
 pub(super) fn encode(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|e| Error::Stored { what: "a request".to_owned(), reason: e.to_string() })
+    serde_json::to_string(value).map_err(refused)
+}
+
+fn refused(error: impl std::error::Error) -> Error {
+    Error::Stored { what: "a request".to_owned(), reason: error.to_string() }
 }
 
 fn push_output(to: &mut Rows, output: &NewOutput, publish: &Publish) -> Result<()> {
     to.push(&(
-        publish.run_id,
-        &publish.step_key,
+        publish.attempt.run_id,
+        &publish.attempt.step_key,
         &output.output,
         output.mapping_key.as_deref().unwrap_or_default(),
         &output.asset,
         &output.io_manager,
         publish.at,
         output.version,
-        encode(&output.metadata)?,
-        output.stored.as_deref().map(encode).transpose()?,
+        &output.metadata,
+        output.stored.as_deref(),
     ))
 }
 
@@ -132,19 +163,22 @@ pub(super) fn push_new_pointers(
     new: &NewVersion,
     environment: &str,
     at: TimeMicros,
+    raises: u8,
 ) -> Result<()> {
-    push_pointers(to, (environment, &new.asset, new.stored.version), new.tables(), at)
+    push_pointers(to, (environment, &new.asset, new.stored.version), new.tables(), at, raises)
 }
 
-/// One row for each table of an environment, an asset and a version that becomes current.
+/// One row for each table of an environment, an asset and a version that becomes current, and by how
+/// much its epoch rises with it.
 fn push_pointers<'a>(
     to: &mut Rows,
     (environment, asset, version): (&str, &str, Version),
     mut tables: impl Iterator<Item = Current<'a>>,
     at: TimeMicros,
+    raises: u8,
 ) -> Result<()> {
     tables.try_for_each(|(key, rows, bytes)| {
-        to.push(&(environment, asset, key.unwrap_or_default(), version, at, rows, bytes))
+        to.push(&(environment, asset, key.unwrap_or_default(), version, at, rows, bytes, raises))
     })
 }
 
@@ -167,10 +201,10 @@ pub(super) fn push_version(
         new.stored.row_count,
         new.stored.size_bytes,
         &new.code_version,
-        encode(&new.inputs)?,
-        encode(&new.metadata)?,
-        encode(&*new.stored)?,
-        new.provenance.as_ref().map(encode).transpose()?,
+        &new.inputs,
+        &new.metadata,
+        &*new.stored,
+        &new.provenance,
     ))
 }
 
@@ -191,7 +225,8 @@ mod tests {
         for some in [&[][..], &[1], &[2, 3], &[]] {
             all.join(&of(some));
         }
-        assert_eq!(all.text().as_deref(), Some(r#"[[1,"a"],[2,"a"],[3,"a"]]"#));
-        assert_eq!(of(&[]).text().as_deref(), Some("[]"));
+        let text = |rows: Rows| rows.text().expect("text");
+        assert_eq!(text(all).as_deref(), Some(r#"[[1,"a"],[2,"a"],[3,"a"]]"#));
+        assert_eq!(text(of(&[])).as_deref(), Some("[]"));
     }
 }

@@ -6,7 +6,7 @@ use crate::{SystemColumn, SystemTable};
 pub(super) fn page(table: &SystemTable, offset: u64, limit: u32) -> String {
     let (rows, order) = match table.name {
         "steps" => ("steps", "run_id, step_key"),
-        "events" => ("events", "event_id"),
+        "events" => (EVENTS, "event_id, place"),
         "materializations" => ("versions", "version_id"),
         "partitions" => ("(select * from pointers where version_id is not null) as p", PARTITIONS),
         "checks" => (CHECKS, "event_id"),
@@ -27,6 +27,14 @@ pub(super) fn page(table: &SystemTable, offset: u64, limit: u32) -> String {
     )
 }
 
+/// Each event in a row of its own, in the order in which they were told.
+const EVENTS: &str = "(select event_id, run_id, step_key, asset, at, kind, payload,
+      1000000 as place
+    from events
+  union all
+  select e.event_id, e.run_id, e.step_key, null, e.at, cast(f.value as text)->>'$.kind',
+      cast(f.value as text), f.key
+    from events e cross join json_each(e.folded) f) as e";
 const PARTITIONS: &str = "environment, asset, partition_key";
 /// A truth value in a document is a number in SQLite, and a word in PostgreSQL.
 const CHECKS: &str = "(select event_id, run_id, asset, at, payload->>'$.check' as check_name,

@@ -9,7 +9,7 @@ mod publish;
 use async_trait::async_trait;
 
 use super::Connection;
-use super::order::ordered;
+use super::order::{disjoint, ordered};
 use super::rows::{PublishRows, Rows, encode, push_new_pointers, push_version};
 use super::script::Script;
 use crate::request::{Operate, Reply, Request, ToPublish};
@@ -63,7 +63,9 @@ impl Transaction<'_> {
         let mut places = order.as_slice();
         while let Some(first) = places.first() {
             let alike = |place: &&usize| are_alike(&requests[*first], &requests[**place]);
-            let (group, rest) = places.split_at(places.iter().take_while(alike).count().max(1));
+            let alike: Vec<&Request> =
+                places.iter().take_while(alike).map(|place| &requests[*place]).collect();
+            let (group, rest) = places.split_at(disjoint(&alike).max(1));
             places = rest;
             let of_group = group.iter().map(|place| &requests[*place]);
             let answers = match &requests[*first] {
@@ -87,11 +89,11 @@ impl Transaction<'_> {
         replies.sort_unstable_by_key(|(place, _)| *place);
         if !self.events.is_empty() {
             self.script.add(
-                "insert into events (run_id, step_key, asset, at, kind, payload)
+                "insert into events (run_id, step_key, asset, at, kind, payload, folded)
                  select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4,
-                   value->>5
+                   value->>5, value->>6
                  from json_each($1)",
-                [std::mem::take(&mut self.events).text()],
+                [std::mem::take(&mut self.events).text()?],
             );
         }
         if requests.iter().any(Request::is_of_catalog) {
@@ -114,7 +116,7 @@ impl Transaction<'_> {
             "insert into digests (version_id, partition_key, scan, row_count, digest)
              select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4
              from json_each($1) where true on conflict do nothing",
-            [rows.text()],
+            [rows.text()?],
         );
         Ok(())
     }
@@ -148,12 +150,12 @@ impl Transaction<'_> {
             Request::SetProvenance(of) => {
                 let mut rows = Rows::default();
                 for (version, provenance) in of {
-                    rows.push(&(version, encode(provenance)?))?;
+                    rows.push(&(version, provenance))?;
                 }
                 self.script.add(
                     "update versions set provenance = e.value->>1
                      from json_each($1) e where versions.version_id = e.value->>0",
-                    [rows.text()],
+                    [rows.text()?],
                 );
             }
             Request::RememberCode { code, text: says } => self.script.add(

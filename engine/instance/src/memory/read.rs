@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use arrowsmith_io_manager::Version;
 use async_trait::async_trait;
 
-use super::{Memory, Run, State};
+use super::{Attempt, Memory, Run, State};
 use crate::storage::Reader;
 use crate::{
-    AttemptStatus, BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization,
-    OutputRecord, PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, RunStatus,
-    StepRecord, StoredVersion, TimeMicros, VersionSummary,
+    BackfillId, BackfillRecord, DigestRecord, EventRecord, Materialization, OutputRecord,
+    PartitionPointer, PartitionTotals, Pointer, Result, RunId, RunRecord, RunStatus, StepRecord,
+    StoredVersion, TimeMicros, VersionSummary,
 };
 
 #[async_trait]
@@ -193,8 +193,10 @@ impl State {
         let mut used: HashSet<Version> =
             current.filter_map(|current| Some(current.published.as_ref()?.version)).collect();
         used.extend(self.runs.values().flat_map(|run| run.new.pins.iter().copied()));
-        let running = self.attempts.values().filter(|a| a.status == AttemptStatus::Running);
-        used.extend(running.map(|attempt| attempt.new.version));
+        used.extend(self.attempts.values().filter_map(|attempt| match attempt {
+            Attempt::Running { new, .. } => Some(new.version),
+            Attempt::Ended(_) => None,
+        }));
         let live_outputs = self.runs.values().filter(|run| live(&run.new.run_id));
         used.extend(live_outputs.flat_map(|run| run.outputs.iter().map(|output| output.version)));
         let of_live = self.versions.iter().filter(|(_, made)| live(&made.run_id));

@@ -147,32 +147,32 @@ impl State {
             step.attempt = new.number;
             step.started_at = Some(new.at);
         }
-        let event = Event::StepStart { attempt: new.number, version: new.version.to_string() };
-        self.tell(new.run_id, Some(&new.step_key), None, new.at, event);
+        self.tell(new.run_id, Some(&new.step_key), None, new.at, new.event());
         if let Some(run) = self.runs.get_mut(&new.run_id) {
             run.running.push(new.attempt_id);
         }
-        let attempt = Attempt { new: new.clone(), status: AttemptStatus::Running, epochs };
-        self.attempts.insert(new.attempt_id, attempt);
+        self.attempts.insert(new.attempt_id, Attempt::Running { new: new.clone(), epochs });
     }
 
     fn refusal(&self, publish: &Publish) -> Option<Refusal> {
-        let Some(attempt) = self.attempts.get(&publish.attempt_id) else {
-            return Some(Refusal::Unknown);
+        let fences = match self.attempts.get(&publish.attempt.attempt_id) {
+            Some(Attempt::Running { new, epochs }) => Some((new, epochs)),
+            Some(Attempt::Ended(status)) => return Some(Refusal::NotRunning(*status)),
+            None if publish.begins => None,
+            None => return Some(Refusal::Unknown),
         };
-        if attempt.status != AttemptStatus::Running {
-            return Some(Refusal::NotRunning(attempt.status));
-        }
-        match self.runs.get(&attempt.new.run_id).map(|run| run.status) {
+        match self.runs.get(&publish.attempt.run_id).map(|run| run.status) {
             None => return Some(Refusal::Unknown),
             Some(RunStatus::Started) => {}
             Some(status) => return Some(Refusal::RunEnded(status)),
         }
-        let catalog = self.catalog.get(&attempt.new.environment);
-        let newest = attempt.new.targets.iter().zip(&attempt.epochs).all(|(target, epoch)| {
-            catalog.and_then(|c| c.get(target)).is_some_and(|current| current.epoch == *epoch)
-        });
-        if !newest {
+        let is_newest = |(new, epochs): (&NewAttempt, &Vec<i64>)| {
+            let catalog = self.catalog.get(&new.environment);
+            new.targets.iter().zip(epochs).all(|(target, epoch)| {
+                catalog.and_then(|c| c.get(target)).is_some_and(|current| current.epoch == *epoch)
+            })
+        };
+        if !fences.is_none_or(is_newest) {
             return Some(Refusal::Superseded);
         }
         let is_stored = |old: &ReusedVersion| self.versions.contains_key(&old.version);
@@ -183,32 +183,35 @@ impl State {
         if let Some(refusal) = self.refusal(publish) {
             return Published::No(refusal);
         }
+        let NewAttempt { attempt_id, run_id, step_key, environment, .. } = &*publish.attempt;
+        let (attempt_id, run_id, raises) = (*attempt_id, *run_id, i64::from(publish.begins));
         for new in &publish.versions {
-            let made = materialization(new, publish.run_id, publish.at, publish.duration_us);
-            self.make_current(&publish.environment, new, made);
+            let made = materialization(new, run_id, publish.at, publish.duration_us);
+            self.make_current(environment, new, made, raises);
         }
         for old in &publish.reused {
-            self.point_to(&publish.environment, old, publish.at);
+            self.point_to(environment, old, publish.at, raises);
         }
-        self.end_running(publish.run_id, publish.attempt_id, AttemptStatus::Success);
-        if let Some(step) = self.step(publish.run_id, &publish.step_key) {
+        self.end_running(run_id, attempt_id, AttemptStatus::Success);
+        if let Some(step) = self.step(run_id, step_key) {
             let (rows, bytes) = publish.totals();
             step.state = publish.state();
-            step.started_at = Some(publish.started_at);
+            step.attempt = publish.attempt.number;
+            step.started_at = Some(publish.attempt.at);
             step.ended_at = Some(publish.at);
             (step.row_count, step.size_bytes) = (Some(rows), Some(bytes));
             step.reason = None;
         }
-        if let Some(run) = self.runs.get_mut(&publish.run_id) {
-            let emitted = publish.outputs.iter().map(|o| output(&publish.step_key, o));
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            let emitted = publish.outputs.iter().map(|o| output(step_key, o));
             run.outputs.extend(emitted);
             run.new.pins.extend(publish.reused.iter().map(|old| old.version));
         }
-        for (asset, event) in publish.events() {
-            self.tell(publish.run_id, Some(&publish.step_key), asset, publish.at, event);
+        if publish.begins {
+            self.tell(run_id, Some(step_key), None, publish.attempt.at, publish.attempt.event());
         }
-        for new in &publish.then_begin {
-            self.begin(new);
+        for (asset, event) in publish.events() {
+            self.tell(run_id, Some(step_key), asset, publish.at, event.into_owned());
         }
         Published::Yes
     }
@@ -225,7 +228,14 @@ impl State {
         self.backfills.insert(backfill.backfill_id, backfill);
     }
 
-    fn make_current(&mut self, environment: &str, new: &NewVersion, made: Materialization) {
+    /// With it the epochs rise by `raises`.
+    fn make_current(
+        &mut self,
+        environment: &str,
+        new: &NewVersion,
+        made: Materialization,
+        raises: i64,
+    ) {
         let (version, published_at) = (new.stored.version, made.created_at);
         self.provenance.extend(new.provenance.clone().map(|of| (version, of)));
         self.versions.insert(version, made);
@@ -234,12 +244,13 @@ impl State {
         } else {
             self.cut(environment, &new.asset, new.partitions.is_empty());
         }
-        self.set_current((environment, &new.asset, version), new.tables(), published_at);
+        let of = (environment, new.asset.as_str(), version);
+        self.set_current(of, new.tables(), published_at, raises);
     }
 
-    fn point_to(&mut self, environment: &str, old: &ReusedVersion, at: TimeMicros) {
+    fn point_to(&mut self, environment: &str, old: &ReusedVersion, at: TimeMicros, raises: i64) {
         self.cut(environment, &old.asset, old.partitions.is_empty());
-        self.set_current((environment, &old.asset, old.version), old.tables(), at);
+        self.set_current((environment, &old.asset, old.version), old.tables(), at, raises);
     }
 
     /// A table that is cut otherwise than before has only the new pieces.
@@ -263,6 +274,7 @@ impl State {
         (environment, asset, version): (&str, &str, Version),
         tables: impl Iterator<Item = request::Current<'a>>,
         published_at: TimeMicros,
+        raises: i64,
     ) {
         let catalog = self.catalog.entry(environment.to_owned()).or_default();
         for (key, row_count, size_bytes) in tables {
@@ -270,7 +282,9 @@ impl State {
             let target = Target { asset: asset.to_owned(), partition_key: partition_key.clone() };
             let pointer =
                 PartitionPointer { partition_key, version, published_at, row_count, size_bytes };
-            catalog.entry(target).or_default().published = Some(pointer);
+            let current = catalog.entry(target).or_default();
+            current.epoch += raises;
+            current.published = Some(pointer);
         }
     }
 
@@ -278,12 +292,12 @@ impl State {
         if let Some(run) = self.runs.get_mut(&run_id) {
             run.running.retain(|running| *running != attempt_id);
         }
-        match self.attempts.get_mut(&attempt_id) {
-            Some(attempt) if attempt.status == AttemptStatus::Running => {
-                attempt.status = status;
-                true
+        match self.attempts.insert(attempt_id, Attempt::Ended(status)) {
+            Some(Attempt::Ended(ended)) => {
+                self.attempts.insert(attempt_id, Attempt::Ended(ended));
+                false
             }
-            _ => false,
+            before => before.is_some(),
         }
     }
 
@@ -370,7 +384,7 @@ impl State {
             return 0;
         }
         let restored = new.tables().count();
-        self.make_current(environment, &new, made);
+        self.make_current(environment, &new, made, 1);
         restored
     }
 }

@@ -213,8 +213,12 @@ impl ToldOfRun {
         // Asked first, so that whatever a run has said before its end is told before it.
         let run = instance.run(&self.run_id.to_string()).await?;
         let status = run.status;
-        for record in instance.events(self.run_id, self.after).await? {
-            self.after = record.event_id;
+        let mut records = instance.events(self.run_id, self.after).await?.into_iter().peekable();
+        while let Some(record) = records.next() {
+            // Events that share an id are told as a whole, or again.
+            if records.peek().is_none_or(|next| next.event_id != record.event_id) {
+                self.after = record.event_id;
+            }
             let told = EventInfo::of(self.run_id, record);
             self.waiting.push_back(event("event", self.id(), &told));
         }

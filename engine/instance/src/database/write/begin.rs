@@ -105,9 +105,7 @@ impl Transaction<'_> {
                 let (asset, partition) = (&target.asset, &target.partition_key);
                 targets.push(&(id, &attempt.environment, asset, partition, *after))?;
             }
-            let version = version.to_string();
-            let event = Event::StepStart { attempt: attempt.number, version };
-            self.tell(attempt.run_id, Some(&attempt.step_key), None, attempt.at, &event)?;
+            self.tell(run, Some(&attempt.step_key), None, attempt.at, &attempt.event())?;
         }
         self.script.add(
             "insert into attempts
@@ -115,17 +113,17 @@ impl Transaction<'_> {
              select value->>0, value->>1, value->>2, cast(value->>3 as bigint), value->>4, 'running',
                cast(value->>5 as bigint)
              from json_each($1)",
-            [new.text()],
+            [new.text()?],
         );
         if !targets.is_empty() {
-            let targets = targets.text();
+            let targets = targets.text()?;
             self.script.add(
                 "insert into pointers (environment, asset, partition_key, epoch)
                  select value->>0, value->>1, value->>2, cast(value->>3 as bigint)
                  from json_each($1) where true
                  on conflict (environment, asset, partition_key)
                  do update set epoch = pointers.epoch + excluded.epoch",
-                [raised.text()],
+                [raised.text()?],
             );
             self.script.add(
                 "insert into targets (attempt_id, environment, asset, partition_key, epoch)
@@ -142,7 +140,7 @@ impl Transaction<'_> {
                started_at = cast(e.value->>3 as bigint)
              from json_each($1) e
              where steps.run_id = e.value->>0 and steps.step_key = e.value->>1",
-            [steps.text()],
+            [steps.text()?],
         );
         Ok(())
     }

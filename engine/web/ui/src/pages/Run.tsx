@@ -137,7 +137,7 @@ function Step({ name, of, events }: { name: string; of: Schemas["RunDetail"]; ev
           {step.started_at != null && <><dt>Began</dt><dd>{moment(step.started_at)}</dd></>}
           {step.row_count != null && <><dt>Rows</dt><dd>{count(step.row_count)}</dd></>}
           {step.size_bytes != null && <><dt>Size</dt><dd>{bytes(step.size_bytes)}</dd></>}
-          {inputs.length > 0 && <><dt>Inputs</dt><dd>{inputs.map((event) => <div key={event.id}><code>{String(event.details.input)}</code> from <code>{String(event.details.from)}</code></div>)}</dd></>}
+          {inputs.length > 0 && <><dt>Inputs</dt><dd>{inputs.map((event, at) => <div key={at}><code>{String(event.details.input)}</code> from <code>{String(event.details.from)}</code></div>)}</dd></>}
           {outputs.map((output) => (
             <Output key={output.output + (output.mapping_key ?? "")} of={output} />
           ))}
