@@ -80,7 +80,9 @@ impl Plan {
     }
 
     async fn around<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::time::sleep(self.pause).await;
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
         match self.next() {
             None | Some(Fault::Short) => work.await,
             Some(Fault::Before) => Err(broken()),

@@ -270,7 +270,10 @@ impl Loop {
                     }
                 }
                 // Another run may hold the pools, and nothing tells when it lets go.
-                Some(()) = OptionFuture::from(next_look.as_mut()) => self.look_at_pools(),
+                Some(()) = OptionFuture::from(next_look.as_mut()) => {
+                    next_look = None;
+                    self.look_at_pools();
+                }
                 () = &mut announce => {
                     self.run.unannounced.announce(&engine.instance, engine.clock.now()).await?;
                     announce = engine.clock.sleep(UNANNOUNCED_MAX);
