@@ -20,6 +20,9 @@ fn a_new_project_runs_at_once() {
     let ran = with(&["materialize"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let shown = with(&["show", "top_customers"]);
+    // The same tables, however the folder is named.
+    let absolute = project.path().join("shop").display().to_string();
+    assert_eq!(project.run(&["show", "top_customers", "--project", &absolute]).out, shown.out);
     insta::assert_snapshot!(shown.out);
     let again = project.run(&["init", "shop"]);
     assert_eq!(again.code, 2);

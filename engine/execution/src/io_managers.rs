@@ -26,6 +26,8 @@ pub fn open_io_managers(
     home: &Path,
     problems: &mut Vec<Diagnostic>,
 ) -> IoManagers {
+    // A path below a relative home would be taken for one below the root.
+    let home = &std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
     let base = repository.root.as_deref().unwrap_or(home);
     let mut open = IoManagers::new();
     for (name, choice) in &repository.io_managers {
@@ -73,7 +75,8 @@ pub fn open_io_manager(
     settings: &IoManagerSettings,
     base: &Path,
 ) -> Result<Arc<dyn IoManager>, Vec<Diagnostic>> {
-    open_one(name, settings, base, base)
+    let home = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
+    open_one(name, settings, base, &home)
 }
 
 fn open_one(
