@@ -83,7 +83,7 @@ impl PublishRows {
         let mut all = Self::default();
         let (attempt, at) = (&publish.attempt, publish.at);
         let (run, step) = (attempt.run_id, attempt.step_key.as_str());
-        // It comes before whatever began earlier for the same tables.
+        // What began before for the same tables can no longer publish them.
         let raises = u8::from(publish.begins);
         for new in &publish.versions {
             push_version(

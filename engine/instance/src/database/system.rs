@@ -27,7 +27,8 @@ pub(super) fn page(table: &SystemTable, offset: u64, limit: u32) -> String {
     )
 }
 
-/// Each event in a row of its own, in the order in which they were told.
+/// Each event in a row of its own, in the order in which they were told: those that are folded by their
+/// places, and the one that has them behind them all.
 const EVENTS: &str = "(select event_id, run_id, step_key, asset, at, kind, payload,
       1000000 as place
     from events
