@@ -24,6 +24,10 @@ pub(crate) fn python() -> Option<PathBuf> {
 fn installed() -> Result<PathBuf, String> {
     let cache = std::env::var_os("CARGO_TARGET_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = cache.join("interop-python");
+    // Tests are processes: who comes while another installs would see half of a package.
+    let lock = std::fs::File::create(cache.join("interop-python.lock"));
+    let lock = lock.map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
     let python = folder.join("bin/python");
     let has_all = |python: &PathBuf| {
         let imported =
