@@ -92,6 +92,7 @@ def pipeline(place):
 
 
 DBT = {'DBT_SEND_ANONYMOUS_USAGE_STATS': 'false', 'DO_NOT_TRACK': '1'}
+SQLMESH = {'SQLMESH__DISABLE_ANONYMIZED_ANALYTICS': '1', 'DO_NOT_TRACK': '1'}
 
 
 def memory(place):
@@ -130,9 +131,8 @@ def unchanged(place):
     cells.append(Cell('dbt-duckdb', dbt, cwd=out + '/dbt', env=DBT))
     subprocess.run(script(place, 'sqlmesh', 'pipeline/gen_sqlmesh.py', source, out + '/sqlmesh'), check=True)
     plan = [f'{place.work}/venvs/sqlmesh/bin/sqlmesh', 'plan', '--auto-apply', '--no-prompts']
-    env = {'SQLMESH__DISABLE_ANONYMIZED_ANALYTICS': '1', 'DO_NOT_TRACK': '1'}
-    subprocess.run(plan, cwd=out + '/sqlmesh', env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
-    cells.append(Cell('sqlmesh', plan, cwd=out + '/sqlmesh', env=env))
+    subprocess.run(plan, cwd=out + '/sqlmesh', env={**os.environ, **SQLMESH}, check=True, stdout=subprocess.DEVNULL)
+    cells.append(Cell('sqlmesh', plan, cwd=out + '/sqlmesh', env=SQLMESH))
     return cells
 
 
@@ -175,7 +175,33 @@ def day(place):
         place.fresh(tool + '_day')
         subprocess.run([*command, '1995-01-30'], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         cells.append(Cell(tool, [*command, '1995-01-31']))
-    return cells
+    return cells + [day_of_dbt(place, source), day_of_sqlmesh(place, source)]
+
+
+def day_of_dbt(place, source):
+    folder = place.fresh('dbt_day')
+    subprocess.run(script(place, 'dbt', 'day/gen_dbt.py', source, folder), check=True)
+
+    def command(first, last):
+        days = json.dumps({'first': first, 'last': last})
+        return [f'{place.work}/venvs/dbt/bin/dbt', 'run', '--profiles-dir', '.', '--vars', days]
+
+    subprocess.run(command('1995-01-01', '1995-01-30'), cwd=folder, env={**os.environ, **DBT}, check=True,
+                   stdout=subprocess.DEVNULL)
+    return Cell('dbt-duckdb', command('1995-01-31', '1995-01-31'), cwd=folder, env=DBT)
+
+
+def day_of_sqlmesh(place, source):
+    folder = place.fresh('sqlmesh_day')
+    subprocess.run(script(place, 'sqlmesh', 'day/gen_sqlmesh.py', source, folder), check=True)
+
+    def command(now):
+        return [f'{place.work}/venvs/sqlmesh/bin/sqlmesh', 'plan', '--auto-apply', '--no-prompts', '--execution-time', now]
+
+    subprocess.run(command('1995-01-31'), cwd=folder, env={**os.environ, **SQLMESH}, check=True, stdout=subprocess.DEVNULL)
+    made = f'{folder}/days.duckdb'
+    shutil.copy(made, made + '.before')
+    return Cell('sqlmesh', command('1995-02-01'), lambda: shutil.copy(made + '.before', made), cwd=folder, env=SQLMESH)
 
 
 def trivial_project(place, name, count):
