@@ -3,8 +3,9 @@
 //! A row is hashed as a whole, over exactly the columns that are looked at: digests of single columns
 //! could not tell {(1, x), (2, y)} from {(1, y), (2, x)}. The hash of a row is made of one hash for each
 //! of its values, so that a value is hashed once for all who look at it. The hashes of rows are summed
-//! modulo 2^128, so that the order of rows does not matter and digests of parts can be added. None of it
-//! withstands somebody who looks for collisions, who would gain nothing by them.
+//! modulo 2^64, so that the order of rows does not matter and digests of parts can be added. Two tables that
+//! differ are taken for the same once in 2^64 times. None of it withstands somebody who looks for
+//! collisions, who would gain nothing by them.
 
 mod values;
 
@@ -21,9 +22,8 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
-/// Odd, so that it can be undone, with bits everywhere: the multiplier of the generator of 128 bits of
-/// O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms" (2014).
-const FACTOR: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
+/// Odd, so that it can be undone, with bits everywhere: the multiplier of Knuth, "MMIX" (1999).
+const FACTOR: u64 = 0x5851_f42d_4c95_7f2d;
 
 /// The digest of all rows of a table, of the columns of a schema.
 pub(crate) async fn digest_of(
@@ -66,14 +66,14 @@ pub(crate) async fn digest_where(
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest {
     pub(crate) rows: u64,
-    pub(crate) sum: u128,
+    pub(crate) sum: u64,
 }
 
 impl Digest {
     /// Adds all rows of a batch, with all of its columns in their order.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         let hashes = hashes_of(batch.columns().iter().map(Some))?;
-        let columns: Vec<&[u128]> = hashes.iter().filter_map(Option::as_deref).collect();
+        let columns: Vec<&[u64]> = hashes.iter().filter_map(Option::as_deref).collect();
         for hash in rows(&columns, batch.num_rows()) {
             self.add_row(hash);
         }
@@ -81,7 +81,7 @@ impl Digest {
     }
 
     /// Adds a row by its hash.
-    pub(crate) fn add_row(&mut self, hash: u128) {
+    pub(crate) fn add_row(&mut self, hash: u64) {
         self.rows += 1;
         self.sum = self.sum.wrapping_add(hash);
     }
@@ -95,12 +95,12 @@ impl Digest {
 /// The hashes of the values of some columns of a batch; `None` in the place of others.
 pub(crate) fn hashes_of<'a>(
     columns: impl Iterator<Item = Option<&'a ArrayRef>>,
-) -> Result<Vec<Option<Vec<u128>>>, ArrowError> {
+) -> Result<Vec<Option<Vec<u64>>>, ArrowError> {
     columns.map(|column| column.map(values::hashes).transpose()).collect()
 }
 
 /// The hashes of rows by those of their values, whose order matters; zero for rows without any.
-pub(crate) fn rows(columns: &[&[u128]], count: usize) -> Vec<u128> {
+pub(crate) fn rows(columns: &[&[u64]], count: usize) -> Vec<u64> {
     let Some((first, others)) = columns.split_first() else { return vec![0; count] };
     let mut rows = first.to_vec();
     for column in others {
@@ -110,7 +110,7 @@ pub(crate) fn rows(columns: &[&[u128]], count: usize) -> Vec<u128> {
     }
     // A sum of sums would be the same for values that change places between rows.
     for row in &mut rows {
-        *row = values::mixed_wide(*row);
+        *row = values::mixed(*row);
     }
     rows
 }

@@ -4,8 +4,8 @@
 //! The two zeros of floating-point numbers are told apart, since `1 / x` tells them apart; the many ways
 //! to write that something is not a number are not.
 //!
-//! Numbers, and texts of no more than twelve bytes, are mixed by a bijection, which is several times faster
-//! than a hash and never gives two values the same; what is longer is hashed with 128 bits.
+//! Numbers, and texts of no more than twelve bytes, are mixed, which is several times faster than a hash;
+//! what is longer is hashed.
 
 use std::sync::Arc;
 
@@ -15,35 +15,29 @@ use arrow::array::{
 use arrow::datatypes::{ByteArrayType, ByteViewType, DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// What stands for a null, which is no value: mixed values have no more than 64 bits.
-const NULL: u128 = 0x6e75_6c6c << 64;
+/// What stands for a null: the hash of no value that anybody has.
+const NULL: u64 = 0x6e75_6c6c_9e37_79b9;
 
-/// The finalizer of SplitMix64, by Stafford, "Better bit mixing" (2011), variant 13.
-fn mix(bits: u64) -> u64 {
+/// The finalizer of SplitMix64, by Stafford, "Better bit mixing" (2011), variant 13. It can be undone, so
+/// that no two numbers are the same.
+pub(super) fn mixed(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
 
-fn mixed(bits: u64) -> u128 {
-    mix(bits).into()
-}
-
-/// The same of 128 bits: each half depends on all of them or on its own, so that it can be undone.
+/// Both halves, of which the first is mixed twice.
 #[expect(clippy::cast_possible_truncation, reason = "they are halves")]
-pub(super) fn mixed_wide(bits: u128) -> u128 {
-    let (low, high) = (bits as u64, (bits >> 64) as u64);
-    let low = mix(low);
-    let high = mix(high ^ low.rotate_left(32));
-    u128::from(low) | u128::from(high) << 64
+fn mixed_wide(bits: u128) -> u64 {
+    mixed(mixed(bits as u64) ^ (bits >> 64) as u64)
 }
 
 /// A text as a view of Arrow has it, if it is short enough to stand in one: its length and its bytes.
-fn of_text(text: &[u8]) -> u128 {
+fn of_text(text: &[u8]) -> u64 {
     if text.len() > INLINE {
-        return xxh3_128(text);
+        return xxh3_64(text);
     }
     let bytes = text.iter().rev().fold(0_u128, |bytes, byte| bytes << 8 | u128::from(*byte));
     mixed_wide(bytes << 32 | text.len() as u128)
@@ -53,7 +47,7 @@ fn of_text(text: &[u8]) -> u128 {
 const INLINE: usize = 12;
 
 /// The hashes of a column, row by row.
-pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
+pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u64>, ArrowError> {
     let mut hashes = match column.data_type() {
         DataType::Null => vec![NULL; column.len()],
         DataType::Boolean => {
@@ -92,17 +86,17 @@ pub(super) fn hashes(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
     Ok(hashes)
 }
 
-fn of_bytes<T: ByteArrayType>(column: &GenericByteArray<T>) -> Vec<u128> {
+fn of_bytes<T: ByteArrayType>(column: &GenericByteArray<T>) -> Vec<u64> {
     // The value below a null is some value, whose hash is replaced.
     (0..column.len()).map(|row| of_text(column.value(row).as_ref())).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the length is in the first four bytes")]
-fn of_views<T: ByteViewType + ?Sized>(column: &GenericByteViewArray<T>) -> Vec<u128> {
+fn of_views<T: ByteViewType + ?Sized>(column: &GenericByteViewArray<T>) -> Vec<u64> {
     let views = column.views().iter().enumerate();
     let hash = |(row, view): (usize, &u128)| {
         if (*view as u32) as usize > INLINE {
-            xxh3_128(column.value(row).as_ref())
+            xxh3_64(column.value(row).as_ref())
         } else {
             mixed_wide(*view)
         }
@@ -110,12 +104,12 @@ fn of_views<T: ByteViewType + ?Sized>(column: &GenericByteViewArray<T>) -> Vec<u
     views.map(hash).collect()
 }
 
-fn of_fixed(column: &FixedSizeBinaryArray) -> Vec<u128> {
-    (0..column.len()).map(|row| xxh3_128(column.value(row))).collect()
+fn of_fixed(column: &FixedSizeBinaryArray) -> Vec<u64> {
+    (0..column.len()).map(|row| xxh3_64(column.value(row))).collect()
 }
 
 /// Numbers, dates and times by their bytes.
-fn of_width(column: &ArrayRef, width: usize) -> Vec<u128> {
+fn of_width(column: &ArrayRef, width: usize) -> Vec<u64> {
     let data = column.to_data();
     let bytes = &data.buffers()[0].as_slice()[data.offset() * width..];
     let count = column.len();
@@ -125,19 +119,19 @@ fn of_width(column: &ArrayRef, width: usize) -> Vec<u128> {
         4 => of_chunks(bytes, count, |value| mixed(u32::from_le_bytes(value).into())),
         8 => of_chunks(bytes, count, |value| mixed(u64::from_le_bytes(value))),
         16 => of_chunks(bytes, count, |value| mixed_wide(u128::from_le_bytes(value))),
-        _ => bytes.chunks_exact(width).take(count).map(xxh3_128).collect(),
+        _ => bytes.chunks_exact(width).take(count).map(xxh3_64).collect(),
     }
 }
 
 fn of_chunks<const WIDTH: usize>(
     bytes: &[u8],
     count: usize,
-    hash: impl Fn([u8; WIDTH]) -> u128,
-) -> Vec<u128> {
+    hash: impl Fn([u8; WIDTH]) -> u64,
+) -> Vec<u64> {
     bytes.as_chunks::<WIDTH>().0.iter().take(count).map(|value| hash(*value)).collect()
 }
 
-fn of_dictionary(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
+fn of_dictionary(column: &ArrayRef) -> Result<Vec<u64>, ArrowError> {
     let dictionary = column.as_any_dictionary();
     let values = hashes(dictionary.values())?;
     // A key below a null may point nowhere.
@@ -152,10 +146,10 @@ fn of_dictionary(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
 }
 
 /// Whatever else there is, such as lists, by the bytes of its rows.
-fn of_rows(column: &ArrayRef) -> Result<Vec<u128>, ArrowError> {
+fn of_rows(column: &ArrayRef) -> Result<Vec<u64>, ArrowError> {
     let plain = super::plain_type(column.data_type());
     let column = arrow::compute::cast(column, &plain)?;
     let converter = RowConverter::new(vec![SortField::new(plain)])?;
     let rows = converter.convert_columns(&[Arc::clone(&column)])?;
-    Ok(rows.iter().map(|row| xxh3_128(row.as_ref())).collect())
+    Ok(rows.iter().map(|row| xxh3_64(row.as_ref())).collect())
 }

@@ -13,7 +13,7 @@ use crate::Engine;
 use crate::digest::{Digest, digest_where, plain_type};
 
 /// Digests that are computed otherwise are others.
-const DIGEST_FORMAT: &str = "3;";
+const DIGEST_FORMAT: &str = "4;";
 
 /// Version, partition and scan.
 type Key = (Version, String, String);
@@ -35,7 +35,7 @@ impl Digests {
     ) -> crate::Result<Self> {
         let mut this = Self { may_read, ..Self::default() };
         for record in engine.instance.digests(versions).await? {
-            let Ok(sum) = u128::from_str_radix(&record.digest, 16) else { continue };
+            let Ok(sum) = u64::from_str_radix(&record.digest, 16) else { continue };
             let digest = Digest { rows: record.row_count, sum };
             this.known.insert((record.version, record.partition_key, record.scan), digest);
         }
@@ -111,7 +111,7 @@ pub(super) fn record(version: Version, key: &str, scan: &str, digest: Digest) ->
         partition_key: key.to_owned(),
         scan: scan.to_owned(),
         row_count: digest.rows,
-        digest: format!("{:032x}", digest.sum),
+        digest: format!("{:016x}", digest.sum),
     }
 }
 

@@ -109,19 +109,18 @@ impl WrittenDigests {
         for scan in &self.scans {
             let mask = scan.mask(batch)?;
             let of = scan.columns.iter().filter_map(|at| hashes[*at].as_deref());
-            let of: Vec<&[u128]> = of.collect();
-            let mut sums: Vec<Digest> = Vec::new();
+            let of: Vec<&[u64]> = of.collect();
             let hashes = rows(&of, batch.num_rows());
-            if mask.is_none() && positions.is_none() {
-                let sum = hashes.iter().fold(0, |sum: u128, hash| sum.wrapping_add(*hash));
-                found.push(vec![Digest { rows: hashes.len() as u64, sum }]);
+            let Some(positions) = positions else {
+                found.push(vec![sum(&hashes, mask.as_deref())]);
                 continue;
-            }
+            };
+            let mut sums: Vec<Digest> = Vec::new();
             for (row, hash) in hashes.into_iter().enumerate() {
                 if mask.as_ref().is_some_and(|mask| !mask[row]) {
                     continue;
                 }
-                let place = positions.map_or(0, |positions| positions.value(row) as usize);
+                let place = positions.value(row) as usize;
                 if sums.len() <= place {
                     sums.resize(place + 1, Digest::default());
                 }
@@ -160,6 +159,18 @@ impl WrittenDigests {
         }
         records
     }
+}
+
+/// The digest of rows by their hashes, or of those that a mask leaves, without a branch for each.
+fn sum(hashes: &[u64], mask: Option<&[bool]>) -> Digest {
+    let Some(mask) = mask else {
+        let sum = hashes.iter().fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
+        return Digest { rows: hashes.len() as u64, sum };
+    };
+    hashes.iter().zip(mask).fold(Digest::default(), |digest, (hash, is_read)| {
+        let read = u64::from(*is_read);
+        digest.and(Digest { rows: read, sum: hash.wrapping_mul(read) })
+    })
 }
 
 impl WrittenScan {
