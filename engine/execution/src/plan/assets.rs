@@ -7,7 +7,7 @@ use arrowsmith_definitions::{
     AssetKey, Backing, Body, Code, Compute, Diagnostic, Hook, Materialized, PartitionSet, RESULT,
     ResolvedAsset, ResolvedInput, RetryPolicy, Selection, StepPartitions,
 };
-use arrowsmith_instance::Pointer;
+use arrowsmith_instance::{Pointer, VersionSummary};
 use arrowsmith_io_manager::Version;
 use serde_json::Value;
 
@@ -38,6 +38,8 @@ pub(super) struct Planner<'a> {
     pub(super) only_needed: bool,
     pub(super) is_question: bool,
     pub(super) left_out: u64,
+    /// The current versions of what is selected.
+    summaries: HashMap<Version, VersionSummary>,
     /// What every version that may be fresh was made of.
     pub(super) made_of: Made,
     /// Why the node that is put together is not fresh, if that is known.
@@ -99,6 +101,14 @@ impl Engine {
         if !problems.is_empty() {
             return Err(Error::Unplannable { problems });
         }
+        let summaries = self.summaries(&selected, &pointers, &cuts).await?;
+        let mut made_of = Made::new();
+        let only_needed = request.only_needed && !request.full_refresh;
+        if only_needed {
+            let made = summaries.values().chain(cuts.made.values().flat_map(HashMap::values));
+            let made = made.filter_map(|made| Some((made.version, made.provenance.clone()?)));
+            made_of.extend(made);
+        }
         let mut planner = Planner {
             engine: self,
             extras,
@@ -106,26 +116,17 @@ impl Engine {
             cuts: &cuts,
             selected: &selected,
             full_refresh: request.full_refresh,
-            only_needed: request.only_needed && !request.full_refresh,
+            only_needed,
             is_question: request.is_question,
             left_out: 0,
-            made_of: Made::new(),
+            summaries,
+            made_of,
             cause: None,
             steps: Vec::new(),
             made: HashMap::new(),
             pinned: HashMap::new(),
             problems: Vec::new(),
         };
-        if planner.only_needed {
-            // Asked once for all of them, since most plans find nothing to do.
-            let whole = selected.iter().filter_map(|key| pointers.get(key.as_str()));
-            let whole = whole.map(|pointer| pointer.version);
-            let appended = selected.iter().filter_map(|key| cuts.appended.get(key)?.last());
-            planner.made_of = self.made(whole.chain(appended.copied())).await?;
-            let cut = cuts.made.values().flatten();
-            let cut = cut.filter_map(|(version, made)| Some((*version, made.provenance.clone()?)));
-            planner.made_of.extend(cut);
-        }
         for key in self.resolved.graph.topological().iter().filter(|key| selected.contains(key)) {
             planner.add(key).await?;
         }
@@ -154,6 +155,20 @@ impl Engine {
             resolved_config: ResolvedConfig(extras.config.clone()),
             max_concurrent: None,
         })
+    }
+
+    /// The current versions of assets, asked for once; not those of partitions, which the cuts know.
+    async fn summaries(
+        &self,
+        selected: &BTreeSet<AssetKey>,
+        pointers: &BTreeMap<String, Pointer>,
+        cuts: &Cuts,
+    ) -> Result<HashMap<Version, VersionSummary>> {
+        let whole = selected.iter().filter_map(|key| Some(pointers.get(key.as_str())?.version));
+        let appended = selected.iter().filter_map(|key| cuts.appended.get(key)?.last().copied());
+        let versions: Vec<Version> = whole.chain(appended).collect();
+        let found = self.instance.version_summaries(&versions).await?;
+        Ok(found.into_iter().map(|made| (made.version, made)).collect())
     }
 }
 
@@ -217,12 +232,12 @@ impl Planner<'_> {
                     }
                 }
                 let behind = piece.as_deref().map(suffix).unwrap_or_default();
-                let at = self.push(key, format!("{key}{behind}"), node).await?;
+                let at = self.push(key, format!("{key}{behind}"), node);
                 let maker = Maker { at, output: RESULT.to_owned(), piece };
                 self.made.entry(key.clone()).or_default().push(maker);
                 Ok(())
             }
-            Body::Graph { backing, .. } => self.add_backing(key, backing, &inputs, piece).await,
+            Body::Graph { backing, .. } => self.add_backing(key, backing, &inputs, piece),
         }
     }
 
@@ -374,7 +389,7 @@ impl Planner<'_> {
     }
 
     /// The ops of the graph behind an asset, and behind others that are outputs of it.
-    async fn add_backing(
+    fn add_backing(
         &mut self,
         key: &AssetKey,
         backing: &Backing,
@@ -427,12 +442,12 @@ impl Planner<'_> {
             }
             node.hooks.extend(self.extras.hooks.iter().cloned());
             node.policy.retry = node.policy.retry.or(self.extras.retry);
-            self.push(key, step, node).await?;
+            self.push(key, step, node);
         }
         Ok(())
     }
 
-    async fn push(&mut self, key: &AssetKey, step: String, node: Node) -> Result<usize> {
+    fn push(&mut self, key: &AssetKey, step: String, node: Node) -> usize {
         let after = node.waits_for();
         let (mut reads, mut inputs) = (Vec::new(), Inputs::new());
         for source in node.inputs.iter().flat_map(NodeInput::leaves) {
@@ -452,7 +467,13 @@ impl Planner<'_> {
             (Some(piece), Some(_)) => {
                 engine.reason_of_partitions(key, self.cuts, &piece.set, before, &inputs)
             }
-            _ => engine.reason(key, self.pointers.get(key.as_str()), before, &inputs).await?,
+            _ => match self.pointers.get(key.as_str()) {
+                Some(pointer) => {
+                    let made: Vec<_> = self.summaries.get(&pointer.version).into_iter().collect();
+                    engine.reason_of(key, &made, before, &inputs)
+                }
+                None => Reason::Missing,
+            },
         };
         // Where the canonical code is known, another text is no other code.
         let is_known = node.current.is_some() && node.consumes.is_some();
@@ -464,6 +485,6 @@ impl Planner<'_> {
         };
         let (node, longest_path) = (Arc::new(node), 1);
         self.steps.push(Step { key: step, reason, after, reads, longest_path, node });
-        Ok(self.steps.len() - 1)
+        self.steps.len() - 1
     }
 }

@@ -16,19 +16,6 @@ use crate::{Engine, Error, Result};
 pub(super) type Inputs = BTreeMap<String, Version>;
 
 impl Engine {
-    /// Why an asset is computed as a whole. `before` is a step of the plan that it reads.
-    pub(super) async fn reason(
-        &self,
-        key: &AssetKey,
-        pointer: Option<&Pointer>,
-        before: Option<&str>,
-        inputs: &Inputs,
-    ) -> Result<Reason> {
-        let Some(pointer) = pointer else { return Ok(Reason::Missing) };
-        let made = self.instance.version_summaries(&[pointer.version]).await?;
-        Ok(self.reason_of(key, &made.iter().collect::<Vec<_>>(), before, inputs))
-    }
-
     /// Why a set of partitions is computed.
     pub(super) fn reason_of_partitions(
         &self,
@@ -49,7 +36,8 @@ impl Engine {
         self.reason_of(key, &made, before, inputs)
     }
 
-    fn reason_of(
+    /// Why what current versions hold is computed again. `before` is a step of the plan that it reads.
+    pub(super) fn reason_of(
         &self,
         key: &AssetKey,
         made: &[&VersionSummary],
