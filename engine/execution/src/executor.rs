@@ -155,7 +155,9 @@ impl Engine {
             Ok(resources) => {
                 let (engine, values) = (Arc::clone(self), resources.values.clone());
                 let run = Run::new(engine, run_id, plan, &options, values, Arc::clone(&observer));
-                let ended = Loop::new(Arc::new(run), options.fail_fast).drive(cancel).await;
+                let run = Arc::new(run);
+                let ended = Loop::new(Arc::clone(&run), options.fail_fast).drive(cancel).await;
+                run::free(run);
                 resources.tear_down().await;
                 ended
             }

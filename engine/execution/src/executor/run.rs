@@ -132,6 +132,13 @@ impl Shape {
     }
 }
 
+/// Frees what a run of many steps has gathered, for which nobody need wait.
+pub(super) fn free(run: Arc<Run>) {
+    if let Some(Run { plan, shape, emitted, .. }) = Arc::into_inner(run) {
+        drop(tokio::task::spawn_blocking(move || drop((plan, shape, emitted))));
+    }
+}
+
 impl Run {
     pub(super) fn new(
         engine: Arc<Engine>,

@@ -69,6 +69,9 @@ pub(crate) struct PublishRows {
     pub(super) versions: Rows,
     /// What becomes current in the place of something.
     pub(super) pointers: Rows,
+    /// Which of the others are no longer current: those of an environment and an asset that are cut
+    /// otherwise.
+    pub(super) cuts: Rows,
     /// What becomes current beside whatever is.
     pub(super) beside: Rows,
     pub(super) pins: Rows,
@@ -95,10 +98,14 @@ impl PublishRows {
             )?;
             let pointers = if new.keeps_others { &mut all.beside } else { &mut all.pointers };
             push_new_pointers(pointers, new, &attempt.environment, at, raises)?;
+            if !new.keeps_others {
+                push_cut(&mut all.cuts, (&attempt.environment, &new.asset), new.tables())?;
+            }
         }
         for old in &publish.reused {
             let of = (attempt.environment.as_str(), old.asset.as_str(), old.version);
             push_pointers(&mut all.pointers, of, old.tables(), at, raises)?;
+            push_cut(&mut all.cuts, (of.0, of.1), old.tables())?;
             all.pins.push(&(run, old.version))?;
         }
         for output in &publish.outputs {
@@ -126,6 +133,7 @@ impl PublishRows {
     pub(super) fn join(&mut self, others: &Self) {
         self.versions.join(&others.versions);
         self.pointers.join(&others.pointers);
+        self.cuts.join(&others.cuts);
         self.beside.join(&others.beside);
         self.pins.join(&others.pins);
         self.outputs.join(&others.outputs);
@@ -180,6 +188,17 @@ fn push_pointers<'a>(
     tables.try_for_each(|(key, rows, bytes)| {
         to.push(&(environment, asset, key.unwrap_or_default(), version, at, rows, bytes, raises))
     })
+}
+
+/// One row for what becomes current of an environment and an asset, with the key of any of its tables:
+/// all of them are pieces, or it is the only one.
+fn push_cut<'a>(
+    to: &mut Rows,
+    (environment, asset): (&str, &str),
+    mut tables: impl Iterator<Item = Current<'a>>,
+) -> Result<()> {
+    let Some((key, ..)) = tables.next() else { return Ok(()) };
+    to.push(&(environment, asset, key.unwrap_or_default()))
 }
 
 /// One row, which the attempt of a run has made.

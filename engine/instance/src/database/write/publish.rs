@@ -41,7 +41,7 @@ impl Transaction<'_> {
             all.join(publish.rows()?);
         }
         self.events.join(&all.events);
-        self.make_current(all.versions, all.pointers, all.beside)?;
+        self.make_current(all.versions, all.beside, all.pointers, all.cuts)?;
         if !all.pins.is_empty() {
             // Its readers in the same run read it, whatever becomes current meanwhile.
             self.script.add(
@@ -71,7 +71,13 @@ impl Transaction<'_> {
         Ok(publishes.iter().map(answer).collect())
     }
 
-    fn make_current(&mut self, versions: Rows, pointers: Rows, beside: Rows) -> Result<()> {
+    fn make_current(
+        &mut self,
+        versions: Rows,
+        beside: Rows,
+        pointers: Rows,
+        cuts: Rows,
+    ) -> Result<()> {
         if !versions.is_empty() {
             self.script.add(INSERT_VERSIONS, [versions.text()?]);
         }
@@ -81,16 +87,15 @@ impl Transaction<'_> {
         if pointers.is_empty() {
             return Ok(());
         }
-        let pointers = pointers.text()?;
-        self.script.add(POINT, [pointers.clone()]);
+        self.script.add(POINT, [pointers.text()?]);
         // A table that is cut otherwise than before has only the new pieces.
         self.script.add(
             "update pointers set version_id = null
-             from (select distinct value->>0 as environment, value->>1 as asset,
-                     value->>2 = '' as whole from json_each($1)) e
-             where pointers.environment = e.environment and pointers.asset = e.asset
-               and (pointers.partition_key = '') <> e.whole and pointers.version_id is not null",
-            [pointers],
+             from json_each($1) e
+             where pointers.environment = e.value->>0 and pointers.asset = e.value->>1
+               and (pointers.partition_key = '') <> (e.value->>2 = '')
+               and pointers.version_id is not null",
+            [cuts.text()?],
         );
         Ok(())
     }
