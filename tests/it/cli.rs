@@ -165,6 +165,7 @@ fn a_manifest_that_would_rebuild_something_else_is_found() {
     for (edited, words) in [
         (sealed.replace("staging.orders", "staging.others"), "not what was sealed"),
         (sealed[..sealed.len() / 2].to_owned(), "cannot be read"),
+        (with_schema(&sealed, NO_SCHEMA), "cannot be read"),
     ] {
         assert_ne!(edited, sealed);
         std::fs::write(&manifest, edited).expect("written");
@@ -172,11 +173,22 @@ fn a_manifest_that_would_rebuild_something_else_is_found() {
         let found = project.run(&["fsck"]);
         assert_eq!(found.code, 1, "{}", found.out);
         assert!(found.out.contains("staging.orders") && found.out.contains(words), "{}", found.out);
+        assert!(!found.err.contains("panicked"), "{}", found.err);
     }
     std::fs::remove_file(&manifest).expect("removed");
     assert!(project.run(&["fsck"]).out.contains("the manifest is missing"));
     std::fs::write(&manifest, sealed).expect("written");
     project.ok(&["fsck"]);
+}
+
+/// An Arrow message of a column whose type lacks a part.
+const NO_SCHEMA: &str = "DAAAAAgACAAAAAQACAAAAAQAAAABAAAAFAAAABAAFAAQAAAADwAEAAAACAAAAAAAGAAAACAAAAAAAAACHAAA\
+                         AAgADAAEAAsACAAAAEAAAAAAAAABAAAAAAEAAABuAAAA";
+
+fn with_schema(manifest: &str, message: &str) -> String {
+    let mut manifest: serde_json::Value = serde_json::from_str(manifest).expect("a manifest");
+    manifest["schema_ipc"] = message.into();
+    manifest.to_string()
 }
 
 #[test]

@@ -5,13 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use arrow::ipc::convert::{IpcSchemaEncoder, fb_to_schema};
-use arrow::ipc::root_as_schema;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{StoredFile, StoredTable, TableSchema, Version};
+use crate::{StoredFile, StoredTable, TableSchema, Version, schema_from_bytes, schema_to_bytes};
 
 const FORMAT: u32 = 1;
 
@@ -49,7 +47,6 @@ impl Serialize for StoredTable {
             r#type: field.data_type().to_string(),
             nullable: field.is_nullable(),
         });
-        let message = IpcSchemaEncoder::new().schema_to_fb(self.schema.arrow());
         Manifest {
             format: FORMAT,
             manager: self.manager.clone(),
@@ -57,7 +54,7 @@ impl Serialize for StoredTable {
             table: self.table.clone(),
             version: self.version,
             columns: columns.collect(),
-            schema_ipc: STANDARD.encode(message.finished_data()),
+            schema_ipc: STANDARD.encode(schema_to_bytes(self.schema.arrow())),
             partitions: self.partitions.clone(),
             partition_by: self.partition_by.clone(),
             files: self.files.clone(),
@@ -86,11 +83,9 @@ impl<'de> Deserialize<'de> for StoredTable {
             return Err(Error::custom(format!("`{path}` is no path below the store")));
         }
         let bytes = STANDARD.decode(&manifest.schema_ipc).map_err(Error::custom)?;
-        let message = root_as_schema(&bytes).map_err(Error::custom)?;
-        // Of types that are not there, or lack a part, arrow has no error but a panic.
-        let decoded = std::panic::catch_unwind(|| fb_to_schema(message));
-        let decoded = decoded.map_err(|_| Error::custom("`schema_ipc` is no schema"))?;
-        let schema = TableSchema::new(decoded.into());
+        let schema = schema_from_bytes(&bytes);
+        let schema = schema.ok_or_else(|| Error::custom("`schema_ipc` is no schema"))?;
+        let schema = TableSchema::new(schema.into());
         Ok(Self {
             manager: manifest.manager,
             store: manifest.store,

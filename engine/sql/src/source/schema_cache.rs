@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
-use arrow::ipc::convert::{IpcSchemaEncoder, fb_to_schema};
-use arrow::ipc::root_as_schema;
+use arrowsmith_io_manager::{schema_from_bytes, schema_to_bytes};
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
@@ -41,16 +40,12 @@ impl SchemaCache {
         if entry.fingerprint != fingerprint {
             return None;
         }
-        let schema = root_as_schema(&entry.schema_ipc).ok()?;
-        Some(fb_to_schema(schema).into())
+        schema_from_bytes(&entry.schema_ipc).map(Into::into)
     }
 
     pub(super) fn put(&mut self, settings: &SourceSettings, fingerprint: &str, schema: &SchemaRef) {
-        let message = IpcSchemaEncoder::new().schema_to_fb(schema);
-        let entry = Entry {
-            fingerprint: fingerprint.to_owned(),
-            schema_ipc: message.finished_data().to_vec(),
-        };
+        let (fingerprint, schema_ipc) = (fingerprint.to_owned(), schema_to_bytes(schema));
+        let entry = Entry { fingerprint, schema_ipc };
         self.entries.insert(settings.key.to_string(), entry);
         self.changed = true;
     }
