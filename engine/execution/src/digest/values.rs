@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What stands for a null: the hash of no value that anybody has.
+/// What stands for a null; one number among 2^64 has the same.
 const NULL: u64 = 0x6e75_6c6c_9e37_79b9;
 
 /// The finalizer of SplitMix64, by Stafford, "Better bit mixing" (2011), variant 13. It can be undone, so
